@@ -12,13 +12,16 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 from deploy.local.child import Child, Log, Program
+from deploy.local.environment import write_private
 from deploy.local.errors import LocalError
 from deploy.local.identity import PostgresHome, discard_home, find_home
+from deploy.local.stopping import StopWish
 
 _USER = _DATABASE = "tradepost"
 _HOST = "127.0.0.1"
@@ -56,7 +59,10 @@ class Service(Protocol):
         """How clients reach it, password included."""
 
     def prepare(self) -> None:
-        """Make its data if there is none, and choose a port. Raises LocalError."""
+        """Make its data if there is none, clear up after a crash. Raises LocalError."""
+
+    def choose_port(self) -> None:
+        """Take a free one; before the first start, or when somebody else took it."""
 
     def program(self) -> Program:
         """What to run, in the foreground, on the port chosen."""
@@ -65,29 +71,32 @@ class Service(Protocol):
         """Whether it takes connections now."""
 
 
-def start_service(service: Service, log: Log, *, keep_open: tuple[int, ...] = ()) -> Child:
-    """Start it and wait until it is ready. Raises LocalError if it does not come up.
+def start_service(
+    service: Service, log: Log, wish: StopWish, *, keep_open: tuple[int, ...] = ()
+) -> Child:
+    """Start it and wait until it is ready.
 
-    An end soon after the start is tried again on another port: somebody else took the port, or a
+    Raises LocalError if it does not come up, StopRequested if that is wished meanwhile. An end soon after the start is tried again on another port: somebody else took the port, or a
     server that was killed has not let go of its memory yet.
     """
     retry_until = time.monotonic() + _RETRY_SECONDS
     while True:
         service.prepare()
-        child = Child(service.program(), log)
-        if _wait_until_ready(service, child):
+        service.choose_port()
+        child = Child(replace(service.program(), keep_open=keep_open), log)
+        if _wait_until_ready(service, child, wish):
             return child
-        child.finish(0)
+        child.stop()
+        wish.check()
         if time.monotonic() > retry_until:
             raise LocalError(f"{service.name} does not start; its last lines above say why")
 
 
-def _wait_until_ready(service: Service, child: Child) -> bool:
+def _wait_until_ready(service: Service, child: Child, wish: StopWish) -> bool:
     deadline = time.monotonic() + _START_SECONDS
-    while child.status() is None and time.monotonic() < deadline:
+    while child.status() is None and time.monotonic() < deadline and not wish.wait(0.02):
         if service.is_ready():
             return True
-        child.wait(0.02)
     return False
 
 
@@ -145,6 +154,9 @@ class EmbeddedPostgres:
             self._end_orphan()
         else:
             self._initialise()
+
+    def choose_port(self) -> None:
+        """See Service."""
         self._port = free_port()
 
     def program(self) -> Program:
@@ -199,9 +211,7 @@ class EmbeddedPostgres:
 
     def _write_password_file(self) -> Path:
         path = self.home.cluster.with_name("postgres.password")
-        path.unlink(missing_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(self._password)
+        write_private(path, self._password)
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
         return path
@@ -264,9 +274,12 @@ class EmbeddedValkey:
         return f"redis://:{self._password}@{_HOST}:{self._port}/0"
 
     def prepare(self) -> None:
-        """See Service. The password is in a file, for a command line can be read by all."""
-        self._port = free_port()
+        """See Service."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
+
+    def choose_port(self) -> None:
+        """See Service. Port and password are in a file: a command line can be read by all."""
+        self._port = free_port()
         settings = {
             "bind": _HOST,
             "port": str(self._port),
@@ -277,11 +290,8 @@ class EmbeddedValkey:
             "maxmemory-policy": "noeviction",
             "loglevel": "warning",
         }
-        self._settings_file.unlink(missing_ok=True)
-        self._settings_file.touch(mode=0o600)
-        self._settings_file.write_text(
-            "".join(f"{key} {value}\n" for key, value in settings.items())
-        )
+        lines = [f"{key} {value}\n" for key, value in settings.items()]
+        write_private(self._settings_file, "".join(lines))
 
     def program(self) -> Program:
         """See Service."""

@@ -10,13 +10,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
-from types import FrameType
 
 from deploy.local.child import Child, Program
 from deploy.local.environment import LOOPBACK_NETWORKS, new_encryption_key
 from deploy.local.errors import LocalError
 from deploy.local.services import EmbeddedPostgres, EmbeddedValkey, Service, start_service
+from deploy.local.stopping import StopRequested, StopWish, stop_wish
 
 _LAST_LINES = 50
 _GRACE_SECONDS = 10.0
@@ -31,47 +30,30 @@ def run_throwaway(command: list[str], *, user_namespaces: bool = True) -> int:
     program = shutil.which(command[0])
     if program is None:
         raise LocalError(f"There is no command {command[0]!r}")
-    with _stop_requests() as stop, _throwaway_environment(user_namespaces) as environment:
-        return _run((program, *command[1:]), environment, stop)
+    with stop_wish() as wish:
+        try:
+            with _throwaway_environment(wish, user_namespaces) as environment:
+                return _run((program, *command[1:]), environment, wish)
+        except StopRequested:
+            return 128 + wish.number
 
 
-def _run(command: tuple[str, ...], environment: dict[str, str], stop: "_StopRequest") -> int:
+def _run(command: tuple[str, ...], environment: dict[str, str], wish: StopWish) -> int:
     # SIGKILL of this process must not leave a test run working on services that are gone.
     child = Child(Program("command", command, environment, death_signal=signal.SIGTERM))
-    while (status := child.status()) is None and not stop.wait(0.05):
+    while (status := child.status()) is None and not wish.wait(0.05):
         pass
     if status is None:
         # A terminal has given its Ctrl-C to the command too; a second one would cut it short.
-        if stop.number == signal.SIGTERM:
+        if wish.number == signal.SIGTERM:
             child.ask_to_stop()
         child.finish(_GRACE_SECONDS)
-        status = 128 + stop.number
+        status = 128 + wish.number
     return status
 
 
-class _StopRequest(Event):
-    number: int = 0
-
-    def receive(self, number: int, _frame: FrameType | None) -> None:
-        self.number = number
-        self.set()
-
-
 @contextmanager
-def _stop_requests() -> Iterator[_StopRequest]:
-    """Within it, SIGINT and SIGTERM are noted instead of ending this process at once."""
-    request = _StopRequest()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    previous = {number: signal.signal(number, request.receive) for number in numbers}
-    try:
-        yield request
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _throwaway_environment(user_namespaces: bool) -> Iterator[dict[str, str]]:
+def _throwaway_environment(wish: StopWish, user_namespaces: bool) -> Iterator[dict[str, str]]:
     data_dir = Path(tempfile.mkdtemp(prefix="tradepost-")).resolve()
     postgres = EmbeddedPostgres(
         data_dir, secrets.token_hex(16), durable=False, user_namespaces=user_namespaces
@@ -79,8 +61,8 @@ def _throwaway_environment(user_namespaces: bool) -> Iterator[dict[str, str]]:
     valkey = EmbeddedValkey(data_dir, secrets.token_hex(16))
     children: list[Child] = []
     try:
-        children.append(_start_quietly(postgres))
-        children.append(_start_quietly(valkey))
+        children.append(_start_quietly(postgres, wish))
+        children.append(_start_quietly(valkey, wish))
         yield {
             **os.environ,
             "DATA_DIR": str(data_dir),
@@ -97,11 +79,11 @@ def _throwaway_environment(user_namespaces: bool) -> Iterator[dict[str, str]]:
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
-def _start_quietly(service: Service) -> Child:
+def _start_quietly(service: Service, wish: StopWish) -> Child:
     """Start it, and show what it said only if it does not come up."""
     lines: deque[str] = deque(maxlen=_LAST_LINES)
     try:
-        return start_service(service, lambda _name, line: lines.append(line))
+        return start_service(service, lambda _name, line: lines.append(line), wish)
     except LocalError:
         print(*lines, sep="\n", file=sys.stderr)
         raise
