@@ -52,7 +52,7 @@ def _assume(identity: str) -> None:
         _become_account(int(identity))
 
 
-def _end_with_parent(parent: int, death_signal: int) -> None:
+def end_with_parent(parent: int, death_signal: int) -> None:
     """Only Linux can do this; elsewhere a killed supervisor leaves its children to the next start."""
     if sys.platform != "linux":
         return
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
         print(f"cannot run as {identity}: {error}", file=sys.stderr)
         sys.exit(IDENTITY_REFUSED)
     # After the change of identity, because that clears the death signal.
-    _end_with_parent(int(parent), int(death_signal))
+    end_with_parent(int(parent), int(death_signal))
     os.execv(command[0], command)
 
 

@@ -53,6 +53,7 @@ class Service(Protocol):
     """A server that the supervisor can start, ask whether it is ready, and start again."""
 
     name: str
+    address_variable: str
 
     @property
     def url(self) -> str:
@@ -123,6 +124,7 @@ class EmbeddedPostgres:
     """PostgreSQL in DATA_DIR/postgres, on a loopback port, with one user and one database."""
 
     name = "postgres"
+    address_variable = "DATABASE_URL"
 
     def __init__(
         self, data_dir: Path, password: str, *, durable: bool, user_namespaces: bool = True
@@ -263,6 +265,7 @@ class EmbeddedValkey:
     """Valkey in DATA_DIR/valkey, on a loopback port. It keeps nothing: it only wakes workers."""
 
     name = "valkey"
+    address_variable = "REDIS_URL"
 
     def __init__(self, data_dir: Path, password: str) -> None:
         self._folder = data_dir / "valkey"

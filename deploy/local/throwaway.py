@@ -66,8 +66,8 @@ def _throwaway_environment(wish: StopWish, user_namespaces: bool) -> Iterator[di
         yield {
             **os.environ,
             "DATA_DIR": str(data_dir),
-            "DATABASE_URL": postgres.url,
-            "REDIS_URL": valkey.url,
+            postgres.address_variable: postgres.url,
+            valkey.address_variable: valkey.url,
             "SECRET_KEY": secrets.token_urlsafe(50),
             "ENCRYPTION_KEYS": new_encryption_key(),
             "OUTGOING_ALLOWED_NETWORKS": LOOPBACK_NETWORKS,

@@ -1,0 +1,37 @@
+"""What the person at the terminal sees: every process's lines, with its name in front."""
+
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from threading import Lock
+
+from honcho.colour import get_colours
+from honcho.printer import Message, Printer
+
+_OWN_NAME = "tradepost"
+
+
+class Console:
+    """Prints whole lines from any thread."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        known = [_OWN_NAME, *names]
+        self._colours = dict(zip(known, get_colours(), strict=False))
+        self._printer = Printer(sys.stdout, width=max(map(len, known)))
+        self._lock = Lock()
+
+    def line(self, name: str, text: str) -> None:
+        """A line of a process."""
+        now = datetime.now().astimezone()
+        message = Message("line", text, now, name, self._colours[name])
+        with self._lock:
+            self._printer.write(message)
+
+    def say(self, text: str) -> None:
+        """A line of the supervisor about its work."""
+        self.line(_OWN_NAME, text)
+
+    def announce(self, text: str) -> None:
+        """News for people and for programs that wait for it: nothing in front."""
+        with self._lock:
+            print(text, flush=True)

@@ -1,0 +1,214 @@
+"""`make run`: services, database, web, workers and beat, started and stopped in order."""
+
+import json
+import os
+import shlex
+import signal
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+
+from deploy.local.child import Child, Program
+from deploy.local.console import Console
+from deploy.local.environment import (
+    LOOPBACK_NETWORKS,
+    ROOT,
+    Choices,
+    local_secrets,
+    make_data_dir,
+    read_choices,
+    write_variables,
+)
+from deploy.local.errors import LocalError
+from deploy.local.health import STALE_SECONDS, HealthWatch
+from deploy.local.keeper import Keeper
+from deploy.local.lock import lock_run
+from deploy.local.processes import Process, processes
+from deploy.local.services import EmbeddedPostgres, EmbeddedValkey, Service, start_service
+from deploy.local.stopping import StopRequested, StopWish, stop_wish
+
+_SERVICE_STAGE = 0
+_LOOK_SECONDS = 0.1
+
+
+def run(*, user_namespaces: bool = True) -> int:
+    """Run until SIGINT or SIGTERM; returns 0 after a clean stop. Raises LocalError."""
+    choices = read_choices()
+    make_data_dir(choices.data_dir)
+    with stop_wish() as wish:
+        lock = lock_run(choices.data_dir / "run" / "lock")
+        _check_port(choices.port)
+        return Supervisor(choices, wish, lock, user_namespaces=user_namespaces).run()
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        # As the server does: connections that have just ended are no obstacle, a listener is.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise LocalError(
+                f"Port {port} cannot be had ({error.strerror}): set another one, for example"
+                f" PORT={port + 1} make run"
+            ) from None
+
+
+class Supervisor:
+    """Everything that runs, and the order of its start and stop."""
+
+    def __init__(
+        self, choices: Choices, wish: StopWish, lock: int, *, user_namespaces: bool
+    ) -> None:
+        self._choices = choices
+        self._wish = wish
+        self._lock = lock
+        self._demo_file = choices.data_dir / "demo.json"
+        self._demo_is_new = not self._demo_file.exists()
+        self._services = self._embedded_services(user_namespaces)
+        run_dir = choices.data_dir / "run"
+        self._table = sorted(processes(port=choices.port, run_dir=run_dir), key=lambda p: p.stage)
+        names = [service.name for service in self._services] + [row.name for row in self._table]
+        self._console = Console([*names, "prepare"])
+        self._keepers: list[tuple[int, Keeper]] = []
+        self._workers: dict[str, Keeper] = {}
+
+    def run(self) -> int:
+        """Start all, watch over it, stop all."""
+        try:
+            self._start_services()
+            self._prepare()
+            self._start_processes()
+            self._watch()
+        except StopRequested:
+            pass
+        finally:
+            self._stop()
+        return 0
+
+    def _embedded_services(self, user_namespaces: bool) -> list[Service]:
+        secrets = local_secrets(self._choices.data_dir)
+        services: list[Service] = []
+        if not self._choices.database_url:
+            password = secrets["POSTGRES_PASSWORD"]
+            services.append(
+                EmbeddedPostgres(
+                    self._choices.data_dir,
+                    password,
+                    durable=True,
+                    user_namespaces=user_namespaces,
+                )
+            )
+        if not self._choices.redis_url:
+            services.append(EmbeddedValkey(self._choices.data_dir, secrets["VALKEY_PASSWORD"]))
+        return services
+
+    def _start_services(self) -> None:
+        addresses = {}
+        for service in self._services:
+            self._console.say(f"starting {service.name}")
+            child = start_service(
+                service, self._console.line, self._wish, keep_open=(self._lock,)
+            )
+            self._keepers.append((_SERVICE_STAGE, self._keep_service(service, child)))
+            addresses[service.address_variable] = service.url
+        write_variables(
+            self._choices.data_dir / "services.env",
+            {
+                **addresses,
+                "PORT": str(self._choices.port),
+                "BASE_URL": self._choices.base_url,
+                "OUTGOING_ALLOWED_NETWORKS": LOOPBACK_NETWORKS,
+            },
+        )
+
+    def _keep_service(self, service: Service, child: Child) -> Keeper:
+        def program() -> Program:
+            service.prepare()
+            return service.program()
+
+        return Keeper(program, self._console, child)
+
+    def _prepare(self) -> None:
+        """Migrations, static files and demo data; nothing starts on a database that lacks them."""
+        demo = ["--base-url", self._choices.base_url, "--demo", str(self._demo_file)]
+        command = shlex.join(["python", "manage.py", "prepare", *demo])
+        row = Process("prepare", command, stage=0)
+        child = Child(self._program(row), self._console.line)
+        while child.status() is None and not self._wish.wait(_LOOK_SECONDS):
+            pass
+        child.stop()
+        self._wish.check()
+        if child.status() != 0:
+            raise LocalError("The database could not be prepared; the lines above say why")
+
+    def _start_processes(self) -> None:
+        for row in self._table:
+            self._console.say(f"starting {row.name}")
+            keeper = Keeper(partial(self._program, row), self._console)
+            self._keepers.append((row.stage, keeper))
+            if row.queue:
+                self._workers[row.queue] = keeper
+
+    def _program(self, row: Process) -> Program:
+        name, *arguments = shlex.split(row.command)
+        environment = {
+            **os.environ,
+            "DATA_DIR": str(self._choices.data_dir),
+            "PORT": str(self._choices.port),
+        }
+        return Program(
+            name=row.name,
+            command=(str(Path(sys.executable).with_name(name)), *arguments),
+            environment=environment,
+            folder=ROOT,
+            stop_seconds=row.stop_seconds,
+            death_signal=row.death_signal,
+            keep_open=(self._lock,),
+        )
+
+    def _watch(self) -> None:
+        health = HealthWatch(self._choices.port)
+        health.start()
+        announced = False
+        while not self._wish.wait(_LOOK_SECONDS):
+            for _stage, keeper in self._keepers:
+                keeper.look()
+            self._restart_hanging_workers(health.latest.stale_queues)
+            if health.latest.is_ready and not announced:
+                announced = True
+                self._announce()
+        health.stop()
+
+    def _restart_hanging_workers(self, queues: frozenset[str]) -> None:
+        for queue in queues & self._workers.keys():
+            if (worker := self._workers[queue]).uptime > STALE_SECONDS:
+                self._console.say(f"the worker of {queue} shows no sign of life; killing it")
+                worker.kill()
+
+    def _announce(self) -> None:
+        if self._demo_is_new and self._demo_file.exists():
+            self._console.announce(demo_accounts(self._demo_file))
+        self._console.announce(f"Tradepost is ready at http://127.0.0.1:{self._choices.port}")
+
+    def _stop(self) -> None:
+        """In reverse order; those of one stage at the same time."""
+        for stage in sorted({stage for stage, _ in self._keepers}, reverse=True):
+            children = [keeper.child for at, keeper in self._keepers if at == stage]
+            self._console.say(f"stopping {', '.join(child.program.name for child in children)}")
+            for child in children:
+                child.ask_to_stop()
+            for child in children:
+                if not child.finish(child.program.stop_seconds):
+                    self._console.say(f"{child.program.name} did not stop in time; killed it")
+
+
+def demo_accounts(path: Path) -> str:
+    """The accounts in demo.json, to be read by a person."""
+    demo = json.loads(path.read_text())
+    lines = [f"Demo accounts (kept in {path}):"]
+    admin = demo["admin"]
+    lines.append(f"  admin        {admin['username']} / {admin['password']}")
+    lines += [f"  {slug:<12} {account['api_key']}" for slug, account in demo["accounts"].items()]
+    return "\n".join(lines)
