@@ -1,0 +1,139 @@
+"""Who am I, and the keys of my account."""
+
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+
+from apps.accounts import selectors, services
+from apps.accounts.api.representations import (
+    API_KEY,
+    ISSUED_KEY,
+    ME,
+    account_object,
+    api_key_object,
+    current_key_object,
+)
+from apps.accounts.api.serializers import AccountInput, ApiKeyInput, ApiKeyRotation
+from apps.accounts.models import Account
+from apps.common.api.conditional import etag, if_match, not_modified
+from apps.common.api.idempotency import idempotent
+from apps.common.api.pagination import PageQuery, keyset_page
+from apps.common.api.responses import Json, NoContent
+from apps.common.api.serializers import parse_body, parse_query
+from apps.common.api.views import ApiView
+from apps.common.schemas import page
+
+
+@extend_schema(tags=["Account"])
+class MeView(ApiView):
+    """The account and key of the caller."""
+
+    method_scopes = {"GET": None, "HEAD": None, "PATCH": "accounts:write"}
+
+    @extend_schema(operation_id="me", summary="Who am I?", responses={200: ME})
+    def get(self, request: Request) -> HttpResponse:
+        account = selectors.account(self.principal.account_id)
+        tag = etag(account.version, self.principal.key_id)
+        return not_modified(request, tag) or self._me(account)
+
+    @extend_schema(
+        operation_id="update_me",
+        summary="Change my account's details",
+        request=AccountInput,
+        responses={200: ME},
+    )
+    def patch(self, request: Request) -> HttpResponse:
+        current = selectors.account(self.principal.account_id)
+        changes = parse_body(AccountInput, request, current=account_object(current), partial=True)
+        account = services.update_account(
+            account_id=current.id, changes=changes, expected=if_match(request)
+        )
+        return self._me(account)
+
+    def _me(self, account: Account) -> Json:
+        key = selectors.api_key(account.id, self.principal.key_id)
+        return Json(
+            {"account": account_object(account), "key": current_key_object(key)},
+            headers={"ETag": etag(account.version, key.id)},
+        )
+
+
+@extend_schema(tags=["Account"])
+class ApiKeysView(ApiView):
+    """The keys of the caller's account."""
+
+    scope = "accounts"
+    secret_fields = ("api_key",)
+
+    @extend_schema(
+        operation_id="list_api_keys",
+        summary="List API keys",
+        parameters=[PageQuery],
+        responses={200: page(API_KEY)},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        query = parse_query(PageQuery, request)
+        return keyset_page(
+            request, selectors.api_keys(self.principal.account_id), api_key_object, query
+        )
+
+    @extend_schema(
+        operation_id="issue_api_key",
+        summary="Issue an API key",
+        description="The answer shows the key, this once. It can hold no scope that yours lacks.",
+        request=ApiKeyInput,
+        responses={201: ISSUED_KEY},
+    )
+    @idempotent
+    def post(self, request: Request) -> HttpResponse:
+        body = parse_body(ApiKeyInput, request)
+        issued = services.issue_key(
+            account_id=self.principal.account_id, issuer=self.principal, **body
+        )
+        return _issued(issued)
+
+
+@extend_schema(tags=["Account"])
+class ApiKeyView(ApiView):
+    """One key."""
+
+    scope = "accounts"
+
+    @extend_schema(
+        operation_id="revoke_api_key",
+        summary="Revoke an API key",
+        description="It is refused from now on, in every process.",
+        responses={204: None},
+    )
+    def delete(self, request: Request, key_id: UUID) -> HttpResponse:
+        services.revoke_key(account_id=self.principal.account_id, key_id=key_id)
+        return NoContent()
+
+
+@extend_schema(tags=["Account"])
+class ApiKeyRotateView(ApiView):
+    """A new key in the place of an old one."""
+
+    scope = "accounts"
+    secret_fields = ("api_key",)
+
+    @extend_schema(
+        operation_id="rotate_api_key",
+        summary="Rotate an API key",
+        description="A new key with the same name and scopes; the old one ends after the overlap.",
+        request=ApiKeyRotation,
+        responses={201: ISSUED_KEY},
+    )
+    @idempotent
+    def post(self, request: Request, key_id: UUID) -> HttpResponse:
+        body = parse_body(ApiKeyRotation, request)
+        issued = services.rotate_key(
+            account_id=self.principal.account_id, key_id=key_id, issuer=self.principal, **body
+        )
+        return _issued(issued)
+
+
+def _issued(issued: services.IssuedKey) -> Json:
+    return Json({**api_key_object(issued.record), "api_key": issued.plain}, status=201)

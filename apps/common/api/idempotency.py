@@ -1,0 +1,154 @@
+"""`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a retried POST has one effect.
+
+The answer is stored in the transaction of the effect, so the two cannot part: no answer without an
+effect, no effect whose answer is forgotten. Two requests with one key never wait for each other: the
+second is told 409 while the first is in flight.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import connection, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from apps.common.api.responses import Json
+from apps.common.api.views import ApiView
+from apps.common.errors import Conflict, Fault, Invalid, Unprocessable
+from apps.common.models import IdempotencyKey
+
+HEADER = "Idempotency-Key"
+KEPT_SECONDS = 24 * 3600
+
+Handler = Callable[..., HttpResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class Retryable:
+    """A POST that carries a key: whose it is, which key, and the digest of what was asked."""
+
+    account_id: UUID
+    key: str
+    fingerprint: str
+
+    @property
+    def lock_name(self) -> str:
+        """What the advisory lock of this key is named after."""
+        return f"idempotency:{self.account_id}:{self.key}"
+
+
+def retryable(view: ApiView, request: Request) -> Retryable | None:
+    """The key of this POST, or None when it carries none; `Invalid` when the key is no good."""
+    key = request.headers.get(HEADER)
+    if key is None:
+        return None
+    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
+        raise Invalid(
+            f"{HEADER} must be 1 to 255 printable ASCII characters; a random UUID is a good choice.",
+            faults=[Fault(f"/{HEADER}", "invalid_idempotency_key", "Send another key.")],
+        )
+    asked = orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)
+    digest = hashlib.sha256(f"{request.method} {request.path}\n".encode() + asked).hexdigest()
+    return Retryable(account_id=view.principal.account_id, key=key, fingerprint=digest)
+
+
+def idempotent(handler: Handler) -> Handler:
+    """Decorates `post`: runs it in one transaction with the row that remembers its answer.
+
+    Fields that the view lists in `secret_fields` are stored as null, so a replayed answer never shows
+    a secret again. An answer that is not 2xx is not stored: it had no effect.
+    """
+
+    @functools.wraps(handler)
+    def post(view: Any, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        asked = retryable(view, request)
+        if asked is None:
+            return handler(view, request, *args, **kwargs)
+        with transaction.atomic():
+            take_lock(asked)
+            stored = stored_answer(asked)
+            if stored is not None:
+                return replay(stored, asked)
+            response = handler(view, request, *args, **kwargs)
+            if 200 <= response.status_code < 300:
+                IdempotencyKey.objects.create(**answer_row(view, asked, response))
+            return response
+
+    post.is_idempotent = True  # type: ignore[attr-defined]  # tests walk every POST for it
+    return post
+
+
+def take_lock(asked: Retryable) -> None:
+    """Hold the key until the transaction ends; `Conflict` at once when another request holds it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [asked.lock_name]
+        )
+        if not cursor.fetchone()[0]:
+            raise in_flight()
+
+
+def in_flight() -> Conflict:
+    """The error for a key whose first request has not been answered yet."""
+    return Conflict(
+        "The first request with this Idempotency-Key is still at work. Ask again in a moment.",
+        code="request_in_flight",
+    )
+
+
+def stored_answer(asked: Retryable) -> IdempotencyKey | None:
+    """The remembered answer; one older than 24 hours is forgotten here and now."""
+    row = (
+        IdempotencyKey.objects.filter(account_id=asked.account_id, key=asked.key)
+        .annotate(forgotten=Q(created_at__lt=Now() - timedelta(seconds=KEPT_SECONDS)))
+        .first()
+    )
+    if row is not None and row.forgotten:
+        row.delete()
+        return None
+    return row
+
+
+def replay(stored: IdempotencyKey, asked: Retryable) -> HttpResponse:
+    """The first answer again; `Unprocessable` when it answered another question."""
+    if stored.fingerprint != asked.fingerprint:
+        raise Unprocessable(
+            "This Idempotency-Key was used for another request. Take a new key for a new request.",
+            code="idempotency_key_reused",
+        )
+    response = HttpResponse(
+        bytes(stored.body), status=stored.status, content_type="application/json"
+    )
+    response["Idempotent-Replayed"] = "true"
+    if stored.location:
+        response["Location"] = stored.location
+    return response
+
+
+def answer_row(view: ApiView, asked: Retryable, response: HttpResponse) -> dict[str, Any]:
+    """The columns of the row that remembers `response`."""
+    body = response.content
+    secret_fields: tuple[str, ...] = getattr(view, "secret_fields", ())
+    if secret_fields and isinstance(response, Json):
+        body = orjson.dumps(
+            {
+                name: None if name in secret_fields else value
+                for name, value in response.data.items()
+            }
+        )
+    return {
+        "account_id": asked.account_id,
+        "key": asked.key,
+        "fingerprint": asked.fingerprint,
+        "status": response.status_code,
+        "body": body,
+        "location": response.headers.get("Location", ""),
+    }

@@ -1,0 +1,34 @@
+"""The request id: accepted, echoed, and in every log line that the request causes."""
+
+import re
+from collections.abc import Callable
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+
+from apps.common.ids import uuid7
+
+_ACCEPTABLE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class RequestIdMiddleware:
+    """Takes `X-Request-Id` when it is short and printable, makes a UUIDv7 otherwise."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        offered = request.headers.get("X-Request-Id", "")
+        request_id = offered if _ACCEPTABLE.fullmatch(offered) else str(uuid7())
+        request.META["tradepost.request_id"] = request_id
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            response = self.get_response(request)
+        response["X-Request-Id"] = request_id
+        return response
+
+
+def request_id_of(request: HttpRequest) -> str:
+    """The id of the request at hand; empty where the middleware did not run."""
+    return str(request.META.get("tradepost.request_id", ""))

@@ -1,0 +1,28 @@
+"""Money: an integer number of minor units beside an ISO 4217 currency code. Never a float."""
+
+from iso4217 import Currency
+
+# JavaScript's largest exact integer is 9.007e15; staying below it keeps every client honest.
+MAX_AMOUNT = 10**15 - 1
+
+
+def _minor_units() -> dict[str, int]:
+    return {c.code: c.exponent for c in Currency if c.exponent is not None}
+
+
+# ISO 4217 code -> number of decimals of its minor unit (EUR 2, JPY 0, KWD 3).
+MINOR_UNITS: dict[str, int] = _minor_units()
+
+
+def is_currency(code: str) -> bool:
+    """Whether `code` is an active ISO 4217 currency that has minor units (XAU and the like have none)."""
+    return code in MINOR_UNITS
+
+
+def display(amount: int, currency: str) -> str:
+    """For people: `display(123456, "EUR")` is `1,234.56 EUR`."""
+    decimals = MINOR_UNITS[currency]
+    sign, digits = "-" if amount < 0 else "", abs(amount)
+    whole, part = divmod(digits, 10**decimals)
+    tail = f".{part:0{decimals}d}" if decimals else ""
+    return f"{sign}{whole:,}{tail} {currency}"

@@ -1,0 +1,61 @@
+"""The base of every Celery task: wake-ups that may be lost, repeated or late."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from celery import current_task, shared_task
+from django.db.models.functions import Now
+
+from apps.common import wakeups
+from apps.common.models import Heartbeat, IdempotencyKey
+from apps.common.partitions import maintain_partitions
+
+TRIM_BATCH = 5000
+
+
+def job(name: str) -> Callable[[Callable[[], bool]], Any]:
+    """Register a reconciler's slice as the Celery task `name` of `settings.JOBS`.
+
+    The function works for one slice and returns True when more may be due: then it wakes itself, so
+    that stopping and deploying wait for one slice at most.
+    """
+
+    def register(work: Callable[[], bool]) -> Any:
+        def run() -> None:
+            wakeups.clear(name)
+            if work():
+                wakeups.wake(name)
+
+        run.__doc__ = work.__doc__
+        run.__name__ = work.__name__
+        run.__module__ = work.__module__
+        return shared_task(name=name)(run)
+
+    return register
+
+
+@job("common.maintain")
+def maintain() -> bool:
+    """Keep growing tables bounded: partitions made ahead and dropped, old rows trimmed in batches."""
+    maintain_partitions()
+    Heartbeat.objects.filter(seen_at__lt=Now() - timedelta(days=1)).delete()
+    old = IdempotencyKey.objects.filter(created_at__lt=Now() - timedelta(hours=25))
+    trimmed, _ = IdempotencyKey.objects.filter(pk__in=old.values("pk")[:TRIM_BATCH]).delete()
+    return trimmed == TRIM_BATCH
+
+
+def _heartbeat(queue: str) -> Callable[[], bool]:
+    def beat() -> bool:
+        """Prove that beat, the broker, a worker of this queue and the database work together."""
+        worker = current_task.request.hostname or queue
+        Heartbeat.objects.update_or_create(
+            worker=worker, defaults={"queue": queue, "seen_at": Now()}
+        )
+        return False
+
+    return beat
+
+
+for _queue in ("fast", "slow"):
+    job(f"common.heartbeat.{_queue}")(_heartbeat(_queue))

@@ -1,0 +1,67 @@
+"""Wake-ups: "look, there may be something due". Best effort; beat's sweep finds what one leaves behind.
+
+`SET wake:<job> NX PX 1000` lets one of many simultaneous wakers publish; the worker deletes the flag
+before it looks, so that whatever commits after the look publishes anew.
+"""
+
+import threading
+
+from celery import current_app
+from celery.app.amqp import AMQP
+from django.conf import settings
+from django.db import transaction
+from kombu import Connection
+
+from apps.common import besteffort
+
+FLAG_MILLISECONDS = 1000
+
+_local = threading.local()
+
+
+def wake(job: str) -> None:
+    """Ask a worker to run `job` now; a job that `settings.JOBS` does not know raises KeyError."""
+    queue = settings.JOBS[job].queue
+    besteffort.attempt("wakeup", lambda: _publish_once(job, queue))
+
+
+def wake_on_commit(job: str) -> None:
+    """Like `wake`, once the current transaction has committed."""
+    transaction.on_commit(lambda: wake(job))
+
+
+def clear(job: str) -> None:
+    """Called by the job before it looks: from here on a new wake-up is published again."""
+    besteffort.attempt("wakeup", lambda: besteffort.client().delete(_flag(job)))
+
+
+def _flag(job: str) -> str:
+    return f"wake:{job}"
+
+
+def _publish_once(job: str, queue: str) -> None:
+    if not besteffort.client().set(_flag(job), 1, nx=True, px=FLAG_MILLISECONDS):
+        return
+    try:
+        current_app.send_task(job, queue=queue, producer=_producer(), retry=False)
+    except Exception:
+        _local.__dict__.clear()  # a connection that failed once is not worth mending
+        raise
+
+
+def _producer() -> AMQP.Producer:  # type: ignore[name-defined]  # celery-types leaves it out
+    """This thread's producer on a connection of its own: the shared pool waits far longer."""
+    if not hasattr(_local, "producer"):
+        connection = Connection(
+            settings.CELERY_BROKER_URL,
+            connect_timeout=besteffort.TIMEOUT_SECONDS,
+            transport_options={
+                "socket_timeout": besteffort.TIMEOUT_SECONDS,
+                "socket_connect_timeout": besteffort.TIMEOUT_SECONDS,
+                "max_retries": 1,
+                "interval_start": 0,
+                "interval_step": 0,
+            },
+        )
+        _local.producer = current_app.amqp.Producer(connection)
+    return _local.producer

@@ -1,0 +1,7 @@
+"""What can go wrong with the feed."""
+
+from apps.common.errors import NotFound
+
+
+class EventNotFound(NotFound):
+    code = "event_not_found"

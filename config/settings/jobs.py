@@ -1,0 +1,53 @@
+"""Celery: the one table of background jobs, from which routes and the beat schedule are made."""
+
+from typing import Any, NamedTuple
+
+from kombu import Exchange, Queue
+
+from config.settings import env
+
+
+class Job(NamedTuple):
+    """A reconciler: its queue, and how often beat sweeps for what a lost wake-up left behind."""
+
+    queue: str
+    every_seconds: float
+
+
+JOBS: dict[str, Job] = {
+    "events.dispatch": Job("fast", 1.0),
+    "webhooks.deliver": Job("fast", 1.0),
+    "common.heartbeat.fast": Job("fast", 10.0),
+    "common.heartbeat.slow": Job("slow", 10.0),
+    "common.maintain": Job("slow", 600.0),
+}
+
+CELERY_BROKER_URL = env.BROKER_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A message of a worker that died comes back after this many seconds; nothing runs for so long.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 300}
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_TIMEZONE = "UTC"
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+# The anonymous exchange routes by queue name alone: no binding that a flushed Redis could lose.
+CELERY_TASK_QUEUES = [Queue(name, Exchange(""), routing_key=name) for name in ("fast", "slow")]
+CELERY_TASK_DEFAULT_QUEUE = "slow"
+CELERY_TASK_ROUTES = {name: {"queue": job.queue} for name, job in JOBS.items()}
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    name: {
+        "task": name,
+        "schedule": job.every_seconds,
+        # A sweep that nobody took before the next one is due is not worth taking.
+        "options": {"expires": max(job.every_seconds, 2.0)},
+    }
+    for name, job in JOBS.items()
+}

@@ -1,0 +1,31 @@
+"""Every address of Tradepost."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+
+from apps.common.api.health import healthz, readyz
+
+api_v1 = [
+    path("", include("apps.accounts.api.urls")),
+    path("", include("apps.events.api.urls")),
+    path("", include("apps.webhooks.api.urls")),
+    path("", include("apps.orders.api.urls")),
+    path("", include("apps.deals.api.urls")),
+]
+
+urlpatterns = [
+    path("api/v1/", include(api_v1)),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    path("healthz", healthz),
+    path("readyz", readyz),
+    path("admin/", admin.site.urls),
+    path("", include("apps.backoffice.urls")),
+]
+
+handler400 = "apps.common.api.problems.bad_request"
+handler403 = "apps.common.api.problems.forbidden"
+handler404 = "apps.common.api.problems.not_found"
+handler500 = "apps.common.api.problems.server_error"
