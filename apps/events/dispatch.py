@@ -61,12 +61,14 @@ def advance(subscription: Subscription) -> bool:
     return _is_behind(subscription)
 
 
-def skip(name: str) -> None:
-    """Move a failing consumer past the event it fails on; the operator's last resort."""
-    changed = Consumer.objects.filter(name=name, failures__gt=0).update(
+def skip(name: str) -> bool:
+    """Move a failing consumer past the event it fails on, an operator's last resort; False when it
+    is not failing."""
+    skipped = Consumer.objects.filter(name=name, failures__gt=0).update(
         position=F("position") + 1, failures=0, error="", retry_at=None
     )
-    log.warning("handler_event_skipped", consumer=name, skipped=bool(changed))
+    log.warning("handler_event_skipped", consumer=name, skipped=bool(skipped))
+    return bool(skipped)
 
 
 def _handle_batch(subscription: Subscription, limit: int) -> bool:
