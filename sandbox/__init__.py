@@ -1,0 +1,1 @@
+"""What the outside world would be: a webhook receiver, and a shop and seller that use the API."""
