@@ -1,3 +1,9 @@
-from django.urls import URLPattern
+from django.urls import path
+from django.views.generic import RedirectView
 
-urlpatterns: list[URLPattern] = []
+from apps.backoffice.metrics import metrics
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/api/docs/")),
+    path("metrics", metrics),
+]

@@ -1,0 +1,110 @@
+"""`/metrics` for Prometheus: what is owed, read from the database; what happened, from each process."""
+
+import hmac
+import ipaddress
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+# Each gauge is one index range, and counting stops at this many rows.
+COUNT_LIMIT = 10_000
+
+_GAUGES: list[tuple[str, str, list[str], str]] = [
+    (
+        "tradepost_events_unstamped",
+        f"Events without a position (counted to {COUNT_LIMIT})",
+        [],
+        "SELECT count(*) FROM (SELECT FROM events_event WHERE position IS NULL LIMIT %(limit)s) e",
+    ),
+    (
+        "tradepost_consumer_lag",
+        "Events that a consumer has not handled yet",
+        ["consumer"],
+        "SELECT c.name, n.position - c.position FROM events_consumer c, events_counter n",
+    ),
+    (
+        "tradepost_consumer_failures",
+        "Failures in a row of a consumer on its next event",
+        ["consumer"],
+        "SELECT name, failures FROM events_consumer",
+    ),
+    (
+        "tradepost_deliveries_overdue",
+        f"Deliveries whose time has come (counted to {COUNT_LIMIT})",
+        [],
+        "SELECT count(*) FROM (SELECT FROM webhooks_delivery WHERE due_at <= now()"
+        " LIMIT %(limit)s) d",
+    ),
+    (
+        "tradepost_delivery_overdue_seconds",
+        "How long the longest waiting delivery has been due",
+        [],
+        "SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0) FROM webhooks_delivery"
+        " WHERE due_at <= now()",
+    ),
+    (
+        "tradepost_heartbeat_age_seconds",
+        "How long ago a worker of the queue was last seen alive",
+        ["queue"],
+        "SELECT queue, extract(epoch FROM now() - max(seen_at)) FROM common_heartbeat GROUP BY 1",
+    ),
+]
+
+
+class OwedWork(Collector):
+    """Gauges that are true for the whole installation, whichever process is asked."""
+
+    def collect(self) -> Iterable[Metric]:
+        with connection.cursor() as cursor:
+            for name, help_text, labels, query in _GAUGES:
+                cursor.execute(query, {"limit": COUNT_LIMIT})
+                gauge = GaugeMetricFamily(name, help_text, labels=labels)
+                for *values, number in cursor.fetchall():
+                    gauge.add_metric(values, float(number))
+                yield gauge
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """For the loopback interface, or for who knows METRICS_TOKEN (`Authorization: Bearer …`)."""
+    if not (_has_token(request) or _is_local(request)):
+        raise PermissionDenied
+    owed = CollectorRegistry()
+    owed.register(OwedWork())
+    return HttpResponse(
+        generate_latest(owed) + generate_latest(_processes()), content_type=CONTENT_TYPE_LATEST
+    )
+
+
+def _processes() -> CollectorRegistry:
+    """The counters of all processes of this host where they share a directory, else of this one."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    shared = CollectorRegistry()
+    MultiProcessCollector(shared)  # type: ignore[no-untyped-call]  # registers itself
+    return shared
+
+
+def _has_token(request: HttpRequest) -> bool:
+    given = request.headers.get("Authorization", "").encode()
+    wanted = f"Bearer {settings.METRICS_TOKEN}".encode()
+    return bool(settings.METRICS_TOKEN) and hmac.compare_digest(given, wanted)
+
+
+def _is_local(request: HttpRequest) -> bool:
+    """Directly from this machine; what a proxy forwards comes from who knows where."""
+    meta: dict[str, Any] = request.META
+    if "HTTP_X_FORWARDED_FOR" in meta or "HTTP_FORWARDED" in meta:
+        return False
+    try:
+        return ipaddress.ip_address(meta.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
