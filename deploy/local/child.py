@@ -4,18 +4,21 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from typing import IO
 
 from deploy.local import launch
+from deploy.local.relay import Relay
 
-Log = Callable[[str, str], None]
+Log = Callable[[str, str], None]  # name of the program, line
 
 _LAUNCH = str(Path(launch.__file__))
-_READER_SECONDS = 2.0
+_POLL_SECONDS = 0.02
+_LAST_LINES_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Program:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
     death_signal: signal.Signals = signal.SIGTERM
-    keep_open: tuple[int, ...] = field(default=())
+    keep_open: tuple[int, ...] = ()
 
     def arguments(self) -> list[str]:
         """The command line that starts it as a child of this process."""
@@ -46,10 +49,12 @@ class Program:
 class Child:
     """A running program. With `log`, it has a session of its own and each line goes there."""
 
-    def __init__(self, program: Program, log: Log | None = None) -> None:
-        """Start it. Must be called from the main thread: the kernel ties its life to that."""
+    def __init__(self, program: Program, relay: Relay, log: Log | None = None) -> None:
+        """Start it. Its output is read, and its end awaited, through `relay`."""
         self.program = program
+        self._relay = relay
         self._log = log
+        self._unfinished_line = b""
         self._process = subprocess.Popen(
             program.arguments(),
             env=dict(program.environment),
@@ -60,34 +65,28 @@ class Child:
             stderr=subprocess.STDOUT if log else None,
             start_new_session=log is not None,
         )
-        self._reader = Thread(target=self._relay, name=program.name, daemon=True)
-        if log:
-            self._reader.start()
+        if self._process.stdout:
+            relay.add(self._process.stdout, self._receive)
 
     @property
     def pid(self) -> int:
+        """Also the number of its session, if it has one."""
         return self._process.pid
-
-    def _relay(self) -> None:
-        assert self._process.stdout and self._log
-        for line in self._process.stdout:
-            self._log(self.program.name, line.decode(errors="replace").rstrip())
 
     def status(self) -> int | None:
         """Its exit status, as a shell would give it, or None while it runs."""
         status = self._process.poll()
         return status if status is None or status >= 0 else 128 - status
 
-    def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
     def ask_to_stop(self) -> None:
-        self.signal(self.program.stop_signal)
+        """Send the signal that it likes to be stopped with."""
+        self._process.send_signal(self.program.stop_signal)
 
     def wait(self, seconds: float) -> bool:
         """Whether it ended within so many seconds."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
+        deadline = time.monotonic() + seconds
+        while self.status() is None and time.monotonic() < deadline:
+            self._relay.run(_POLL_SECONDS)
         return self.status() is not None
 
     def finish(self, seconds: float) -> bool:
@@ -99,15 +98,33 @@ class Child:
         self.clear_up()
         return ended
 
-    def clear_up(self) -> None:
-        """After its end: kill the children it left in its session, print its last lines."""
-        if not self._log:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._reader.join(_READER_SECONDS)
-
     def stop(self) -> bool:
         """Ask it to stop and see to it. Whether it did so by itself."""
         self.ask_to_stop()
         return self.finish(self.program.stop_seconds)
+
+    def clear_up(self) -> None:
+        """After its end: kill the children it left in its session, hand over its last lines."""
+        output = self._process.stdout
+        if output is None or output.closed:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        deadline = time.monotonic() + _LAST_LINES_SECONDS
+        while not output.closed and time.monotonic() < deadline:
+            self._relay.run(0)
+        self._close(output)
+
+    def _receive(self, data: bytes) -> None:
+        assert self._process.stdout and self._log
+        *lines, self._unfinished_line = (self._unfinished_line + data).split(b"\n")
+        if not data:
+            self._close(self._process.stdout)
+            lines = [self._unfinished_line] if self._unfinished_line else []
+        for line in lines:
+            self._log(self.program.name, line.decode(errors="replace").rstrip())
+
+    def _close(self, output: IO[bytes]) -> None:
+        if not output.closed:
+            self._relay.remove(output)
+            output.close()

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterable
 from datetime import datetime
-from threading import Lock
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
@@ -12,20 +11,18 @@ _OWN_NAME = "tradepost"
 
 
 class Console:
-    """Prints whole lines from any thread."""
+    """Prints lines; the widest of `names` decides where they start."""
 
     def __init__(self, names: Iterable[str]) -> None:
         known = [_OWN_NAME, *names]
         self._colours = dict(zip(known, get_colours(), strict=False))
         self._printer = Printer(sys.stdout, width=max(map(len, known)))
-        self._lock = Lock()
 
     def line(self, name: str, text: str) -> None:
         """A line of a process."""
         now = datetime.now().astimezone()
         message = Message("line", text, now, name, self._colours[name])
-        with self._lock:
-            self._printer.write(message)
+        self._printer.write(message)
 
     def say(self, text: str) -> None:
         """A line of the supervisor about its work."""
@@ -33,5 +30,4 @@ class Console:
 
     def announce(self, text: str) -> None:
         """News for people and for programs that wait for it: nothing in front."""
-        with self._lock:
-            print(text, flush=True)
+        print(text, flush=True)

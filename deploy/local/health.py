@@ -1,15 +1,20 @@
 """What /readyz says, asked again and again while the supervisor does other things."""
 
 import json
+import socket
+import time
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
-from threading import Event, Thread
 from typing import Any
+
+from deploy.local.relay import Relay
 
 STALE_SECONDS = 60.0
 _START_INTERVAL_SECONDS = 0.2
 _INTERVAL_SECONDS = 10.0
-_TIMEOUT_SECONDS = 5.0
+_ANSWER_SECONDS = 5.0
+_CONNECT_SECONDS = 0.5
+# HTTP 1.0, so that the end of the answer is the end of the connection.
+_REQUEST = b"GET /readyz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -21,48 +26,68 @@ class Health:
 
 
 class HealthWatch:
-    """The latest answer, renewed in a thread of its own: often until ready, then now and then."""
+    """The latest answer, renewed often until it is good, then now and then."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._stopped = Event()
-        self._thread = Thread(target=self._run, name="health", daemon=True)
+    def __init__(self, port: int, relay: Relay) -> None:
         self.latest = Health()
+        self._port = port
+        self._relay = relay
+        self._connection: socket.socket | None = None
+        self._answer = b""
+        self._interval = _START_INTERVAL_SECONDS
+        self._next_at = time.monotonic()
 
-    def start(self) -> None:
-        self._thread.start()
+    def look(self) -> None:
+        """Ask if it is time to; an answer that took too long is none."""
+        now = time.monotonic()
+        if now < self._next_at:
+            return
+        if self._connection:
+            self._conclude(Health())
+        else:
+            self._ask()
+            self._next_at = now + _ANSWER_SECONDS
 
-    def stop(self) -> None:
-        self._stopped.set()
+    def _ask(self) -> None:
+        address = ("127.0.0.1", self._port)
+        try:
+            self._connection = socket.create_connection(address, _CONNECT_SECONDS)
+            self._connection.sendall(_REQUEST)
+        except OSError:
+            self._conclude(Health())
+            return
+        self._answer = b""
+        self._relay.add(self._connection, self._receive)
 
-    def _run(self) -> None:
-        interval = _START_INTERVAL_SECONDS
-        while not self._stopped.wait(interval):
-            self.latest = ask(self._port)
-            if self.latest.is_ready:
-                interval = _INTERVAL_SECONDS
+    def _receive(self, data: bytes) -> None:
+        self._answer += data
+        if not data:
+            self._conclude(parse_answer(self._answer))
+
+    def _conclude(self, health: Health) -> None:
+        if self._connection:
+            self._relay.remove(self._connection)
+            self._connection.close()
+            self._connection = None
+        self.latest = health
+        if health.is_ready:
+            self._interval = _INTERVAL_SECONDS
+        self._next_at = time.monotonic() + self._interval
 
 
-def ask(port: int) -> Health:
-    """Ask once; no answer is an answer too."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
+def parse_answer(answer: bytes) -> Health:
+    """What an HTTP answer of /readyz means; one that cannot be read means not ready."""
+    head, _, body = answer.partition(b"\r\n\r\n")
     try:
-        connection.request("GET", "/readyz")
-        response = connection.getresponse()
-        body = json.load(response)
-    except (OSError, HTTPException, ValueError):
+        checks = json.loads(body)["checks"]
+        return Health(head.split()[1] == b"200", _stale_queues(checks))
+    except (ValueError, LookupError, TypeError):
         return Health()
-    finally:
-        connection.close()
-    return Health(response.status == 200, stale_queues(body.get("checks", {})))
 
 
-def stale_queues(checks: dict[str, Any]) -> frozenset[str]:
+def _stale_queues(checks: dict[str, Any]) -> frozenset[str]:
     """Queues whose worker hangs; none while database or broker are the ones that do."""
-    if not all(checks.get(name, {}).get("ok") for name in ("database", "broker")):
+    if not (checks["database"]["ok"] and checks["broker"]["ok"] and "queues" in checks["workers"]):
         return frozenset()
-    return frozenset(
-        queue
-        for queue, seen in checks.get("workers", {}).get("queues", {}).items()
-        if seen["seen_seconds_ago"] is None or seen["seen_seconds_ago"] > STALE_SECONDS
-    )
+    ages = {name: seen["seen_seconds_ago"] for name, seen in checks["workers"]["queues"].items()}
+    return frozenset(name for name, age in ages.items() if age is None or age > STALE_SECONDS)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from deploy.local.child import Child, Program
+from deploy.local.child import Child
 from deploy.local.console import Console
 from deploy.local.errors import LocalError
 
@@ -15,16 +15,14 @@ _STEADY_SECONDS = 60.0
 class Keeper:
     """One program and its current child. `look` does what is due and never waits."""
 
-    def __init__(
-        self, program: Callable[[], Program], console: Console, child: Child | None = None
-    ) -> None:
-        """`program` is asked at every start; `child` is one that already runs."""
-        self._program = program
+    def __init__(self, child: Child, start_again: Callable[[], Child], console: Console) -> None:
+        """`start_again` may raise LocalError or OSError: it is tried again later."""
+        self.child = child
+        self._start_again = start_again
         self._console = console
         self._delay = _FIRST_DELAY_SECONDS
         self._restart_at: float | None = None
         self._started_at = time.monotonic()
-        self.child = child or self._start()
 
     @property
     def uptime(self) -> float:
@@ -37,28 +35,21 @@ class Keeper:
             if time.monotonic() >= self._restart_at:
                 self._restart()
         elif self.child.status() is not None:
+            self.child.clear_up()
             self._schedule(f"ended with status {self.child.status()}")
-
-    def kill(self) -> None:
-        """End a child that hangs; `look` starts it again."""
-        self.child.finish(0)
 
     def _restart(self) -> None:
         self._restart_at = None
-        try:
-            self.child = self._start()
-        except (LocalError, OSError) as error:
-            self._schedule(f"cannot start: {error}")
-
-    def _start(self) -> Child:
         self._started_at = time.monotonic()
-        return Child(self._program(), self._console.line)
+        try:
+            self.child = self._start_again()
+        except (LocalError, OSError) as error:
+            self._schedule(f"cannot start ({error})")
 
     def _schedule(self, reason: str) -> None:
-        self.child.clear_up()
-        steady = self.uptime >= _STEADY_SECONDS
-        delay = _FIRST_DELAY_SECONDS if steady else self._delay
-        self._delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
-        self._restart_at = time.monotonic() + delay
-        name = self.child.program.name
+        if self.uptime >= _STEADY_SECONDS:
+            self._delay = _FIRST_DELAY_SECONDS
+        name, delay = self.child.program.name, self._delay
         self._console.say(f"{name} {reason}; starting it again in {delay:.0f} s")
+        self._restart_at = time.monotonic() + delay
+        self._delay = min(delay * 2, _LONGEST_DELAY_SECONDS)

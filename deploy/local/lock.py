@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deploy.local.errors import LocalError
 
-_ASK_AFTER_SECONDS = 0.3
+_ASK_AFTER_SECONDS = 2.0
 _KILL_AFTER_SECONDS = 20.0
 _GIVE_UP_AFTER_SECONDS = 25.0
 

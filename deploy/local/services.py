@@ -21,12 +21,14 @@ from deploy.local.child import Child, Log, Program
 from deploy.local.environment import write_private
 from deploy.local.errors import LocalError
 from deploy.local.identity import PostgresHome, discard_home, find_home
+from deploy.local.relay import Relay
 from deploy.local.stopping import StopWish
 
 _USER = _DATABASE = "tradepost"
 _HOST = "127.0.0.1"
 _MINIMAL_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 _START_SECONDS = 120.0  # PostgreSQL may have a crash to recover from
+_PROBE_SECONDS = 0.02
 _RETRY_SECONDS = 15.0
 _ORPHAN_SECONDS = 30.0
 
@@ -73,7 +75,12 @@ class Service(Protocol):
 
 
 def start_service(
-    service: Service, log: Log, wish: StopWish, *, keep_open: tuple[int, ...] = ()
+    service: Service,
+    relay: Relay,
+    log: Log,
+    wish: StopWish,
+    *,
+    keep_open: tuple[int, ...] = (),
 ) -> Child:
     """Start it and wait until it is ready.
 
@@ -84,7 +91,7 @@ def start_service(
     while True:
         service.prepare()
         service.choose_port()
-        child = Child(replace(service.program(), keep_open=keep_open), log)
+        child = Child(replace(service.program(), keep_open=keep_open), relay, log)
         if _wait_until_ready(service, child, wish):
             return child
         child.stop()
@@ -95,7 +102,7 @@ def start_service(
 
 def _wait_until_ready(service: Service, child: Child, wish: StopWish) -> bool:
     deadline = time.monotonic() + _START_SECONDS
-    while child.status() is None and time.monotonic() < deadline and not wish.wait(0.02):
+    while not child.wait(_PROBE_SECONDS) and not wish.number and time.monotonic() < deadline:
         if service.is_ready():
             return True
     return False

@@ -3,7 +3,6 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -13,8 +12,8 @@ class StopRequested(Exception):
     """The start was still under way when the wish came."""
 
 
-class StopWish(Event):
-    """Set by the first signal; `number` says which. Later ones change nothing.
+class StopWish:
+    """The first signal that asked for a stop, 0 before. Later ones change nothing.
 
     A terminal gives Ctrl-C to the whole process group and make passes SIGTERM on, so that one
     wish often arrives twice.
@@ -23,13 +22,12 @@ class StopWish(Event):
     number = 0
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
-        if not self.is_set():
-            self.number = number
-            self.set()
+        """As a signal handler."""
+        self.number = self.number or number
 
     def check(self) -> None:
         """Raises StopRequested if there is one."""
-        if self.is_set():
+        if self.number:
             raise StopRequested
 
 

@@ -6,6 +6,8 @@ import shlex
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,10 +27,12 @@ from deploy.local.health import STALE_SECONDS, HealthWatch
 from deploy.local.keeper import Keeper
 from deploy.local.lock import lock_run
 from deploy.local.processes import Process, processes
+from deploy.local.relay import Relay
 from deploy.local.services import EmbeddedPostgres, EmbeddedValkey, Service, start_service
 from deploy.local.stopping import StopRequested, StopWish, stop_wish
 
 _SERVICE_STAGE = 0
+_PREPARE_STAGE = 0
 _LOOK_SECONDS = 0.1
 
 
@@ -71,6 +75,7 @@ class Supervisor:
         self._table = sorted(processes(port=choices.port, run_dir=run_dir), key=lambda p: p.stage)
         names = [service.name for service in self._services] + [row.name for row in self._table]
         self._console = Console([*names, "prepare"])
+        self._relay = Relay()
         self._keepers: list[tuple[int, Keeper]] = []
         self._workers: dict[str, Keeper] = {}
 
@@ -109,9 +114,9 @@ class Supervisor:
         for service in self._services:
             self._console.say(f"starting {service.name}")
             child = start_service(
-                service, self._console.line, self._wish, keep_open=(self._lock,)
+                service, self._relay, self._console.line, self._wish, keep_open=(self._lock,)
             )
-            self._keepers.append((_SERVICE_STAGE, self._keep_service(service, child)))
+            self._keep(_SERVICE_STAGE, child, partial(self._start_service_again, service))
             addresses[service.address_variable] = service.url
         write_variables(
             self._choices.data_dir / "services.env",
@@ -123,20 +128,17 @@ class Supervisor:
             },
         )
 
-    def _keep_service(self, service: Service, child: Child) -> Keeper:
-        def program() -> Program:
-            service.prepare()
-            return service.program()
-
-        return Keeper(program, self._console, child)
+    def _start_service_again(self, service: Service) -> Child:
+        """On the port that it had: everybody knows that one."""
+        service.prepare()
+        return self._start(replace(service.program(), keep_open=(self._lock,)))
 
     def _prepare(self) -> None:
         """Migrations, static files and demo data; nothing starts on a database that lacks them."""
         demo = ["--base-url", self._choices.base_url, "--demo", str(self._demo_file)]
         command = shlex.join(["python", "manage.py", "prepare", *demo])
-        row = Process("prepare", command, stage=0)
-        child = Child(self._program(row), self._console.line)
-        while child.status() is None and not self._wish.wait(_LOOK_SECONDS):
+        child = self._start(self._program(Process("prepare", command, stage=_PREPARE_STAGE)))
+        while not child.wait(_LOOK_SECONDS) and not self._wish.number:
             pass
         child.stop()
         self._wish.check()
@@ -146,10 +148,18 @@ class Supervisor:
     def _start_processes(self) -> None:
         for row in self._table:
             self._console.say(f"starting {row.name}")
-            keeper = Keeper(partial(self._program, row), self._console)
-            self._keepers.append((row.stage, keeper))
+            start = partial(self._start, self._program(row))
+            keeper = self._keep(row.stage, start(), start)
             if row.queue:
                 self._workers[row.queue] = keeper
+
+    def _start(self, program: Program) -> Child:
+        return Child(program, self._relay, self._console.line)
+
+    def _keep(self, stage: int, child: Child, start_again: Callable[[], Child]) -> Keeper:
+        keeper = Keeper(child, start_again, self._console)
+        self._keepers.append((stage, keeper))
+        return keeper
 
     def _program(self, row: Process) -> Program:
         name, *arguments = shlex.split(row.command)
@@ -169,23 +179,24 @@ class Supervisor:
         )
 
     def _watch(self) -> None:
-        health = HealthWatch(self._choices.port)
-        health.start()
+        health = HealthWatch(self._choices.port, self._relay)
         announced = False
-        while not self._wish.wait(_LOOK_SECONDS):
+        while not self._wish.number:
+            self._relay.run(_LOOK_SECONDS)
             for _stage, keeper in self._keepers:
                 keeper.look()
-            self._restart_hanging_workers(health.latest.stale_queues)
+            health.look()
+            self._kill_hanging_workers(health.latest.stale_queues)
             if health.latest.is_ready and not announced:
                 announced = True
                 self._announce()
-        health.stop()
 
-    def _restart_hanging_workers(self, queues: frozenset[str]) -> None:
+    def _kill_hanging_workers(self, queues: frozenset[str]) -> None:
+        """Their keepers start them again."""
         for queue in queues & self._workers.keys():
             if (worker := self._workers[queue]).uptime > STALE_SECONDS:
                 self._console.say(f"the worker of {queue} shows no sign of life; killing it")
-                worker.kill()
+                worker.child.finish(0)
 
     def _announce(self) -> None:
         if self._demo_is_new and self._demo_file.exists():
