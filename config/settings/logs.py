@@ -33,10 +33,18 @@ LOGGING: dict[str, Any] = {
             ],
         }
     },
+    "filters": {
+        # A 503 has been logged with its reason where it was decided, and /readyz says it often.
+        "not_503": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: getattr(record, "status_code", None) != 503,
+        }
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
     "root": {"handlers": ["stderr"], "level": env.LOG_LEVEL},
     "loggers": {
-        "django.request": {"level": "ERROR"},  # a 4xx is the caller's affair
+        # A 4xx is the caller's affair.
+        "django.request": {"level": "ERROR", "filters": ["not_503"]},
         "django.security": {"level": "CRITICAL"},  # so is a wrong Host header
         # Celery says two lines for each of our frequent wake-ups; its warnings are enough.
         "celery.worker.strategy": {"level": "WARNING"},

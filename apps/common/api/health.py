@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,10 @@ from apps.common.api.responses import Json
 from apps.common.selectors import seconds_since_heartbeat
 
 STALE_SECONDS = 60.0
+
+
+class _Unmigrated(Exception):
+    """There are unapplied migrations; an exception, because `cache` does not keep those."""
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -56,10 +61,20 @@ def _broker() -> dict[str, Any]:
     return {"ok": True, "milliseconds": round((time.monotonic() - started) * 1000, 1)}
 
 
-def _migrations() -> dict[str, Any]:
+@cache
+def _are_migrated() -> bool:
+    """Remembered once true: reading the migrations takes a while, and nobody unapplies them."""
     executor = MigrationExecutor(connection)
-    unapplied = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return {"ok": not unapplied, "unapplied": len(unapplied)}
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise _Unmigrated
+    return True
+
+
+def _migrations() -> dict[str, Any]:
+    try:
+        return {"ok": _are_migrated()}
+    except _Unmigrated:
+        return {"ok": False, "error": "run `manage.py prepare`"}
 
 
 def _workers() -> dict[str, Any]:

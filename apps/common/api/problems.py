@@ -10,8 +10,9 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.views import defaults
 from psycopg import errors as pg
 from rest_framework import exceptions as drf
 from rest_framework.exceptions import APIException, ErrorDetail
@@ -74,6 +75,11 @@ _STATUS: dict[type[domain.DomainError], int] = {
     domain.Unprocessable: 422,
     domain.Unavailable: 503,
 }
+
+_BUSY = (pg.LockNotAvailable, pg.QueryCanceled, pg.DeadlockDetected, pg.SerializationFailure)
+
+# People in the back office get Django's own pages instead.
+_ADMIN = "/admin/"
 
 log = structlog.get_logger(__name__)
 
@@ -173,11 +179,15 @@ def too_large(request: HttpRequest) -> HttpResponse:
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """`handler403`."""
+    if request.path.startswith(_ADMIN) and exception is not None:
+        return defaults.permission_denied(request, exception)
     return ProblemResponse(request, status=403, code="forbidden", detail="This is not allowed.")
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """`handler404`: nothing stands at this path, or nothing that this key may see."""
+    if request.path.startswith(_ADMIN) and exception is not None:
+        return defaults.page_not_found(request, exception)
     return ProblemResponse(
         request,
         status=404,
@@ -189,6 +199,8 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """`handler500`: our fault; the log has the rest under this request id."""
+    if request.path.startswith(_ADMIN):
+        return defaults.server_error(request)
     return ProblemResponse(
         request,
         status=500,
@@ -232,7 +244,16 @@ def _of_drf(request: HttpRequest, error: APIException) -> HttpResponse:
 def _of_database(request: HttpRequest, error: Exception) -> HttpResponse | None:
     """A busy or absent database is 503, a value that no column can hold is 400."""
     cause = error.__cause__
-    if isinstance(cause, (pg.LockNotAvailable, pg.QueryCanceled, pg.DeadlockDetected)):
+    if isinstance(cause, pg.UniqueViolation) and isinstance(error, IntegrityError):
+        # Services look first; this is whoever came second in a race.
+        return ProblemResponse(
+            request,
+            status=409,
+            code="already_exists",
+            title=domain.Conflict.title,
+            detail="Another request has just made the same thing. Read it before you try again.",
+        )
+    if isinstance(cause, _BUSY):
         code, detail = "busy", "Others are changing the same object. Send the request again."
     elif isinstance(error, (OperationalError, InterfaceError)):
         code, detail = "database_unavailable", "The database cannot be reached just now."
