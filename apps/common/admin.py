@@ -1,7 +1,5 @@
 """The base of every page in the back office."""
 
-from typing import Any
-
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
@@ -25,7 +23,7 @@ class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the
         return len(rows)
 
 
-class BaseModelAdmin(admin.ModelAdmin[Any]):
+class BaseModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     """Rows are records: nothing is deleted here, and state is changed only by actions that call the
     same services as the API. A page may open fields for editing by naming them in `editable`."""
 
@@ -46,7 +44,7 @@ class BaseModelAdmin(admin.ModelAdmin[Any]):
         return [*names, *(name for name in self.readonly_fields if name not in names)]
 
 
-class RecordInline(admin.TabularInline[Any, Any]):
+class RecordInline(admin.TabularInline):  # type: ignore[type-arg]  # generic in the stubs alone
     """Rows that belong to the object shown: to be read, not written."""
 
     extra = 0
