@@ -1,0 +1,99 @@
+"""Fixtures of the whole suite. Real PostgreSQL, real Valkey, real sockets; nothing of ours is mocked.
+
+Run it with `make test`, or one folder with
+`.venv/bin/python -m deploy.local exec --throwaway -- .venv/bin/python -m pytest tests/common -q`.
+A test that starts threads, or wants what happens on commit to happen, is marked
+`@pytest.mark.django_db(transaction=True)`; the others run in a transaction that is rolled back.
+"""
+
+import itertools
+import sys
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import pytest
+from django.conf import settings
+
+from apps.accounts.enums import ROOMS
+from apps.accounts.models import Account
+from apps.accounts.services import IssuedKey, issue_key
+from tests.support import ApiClient, Receiver
+from tests.support.isolation import forget_everything
+
+EVERYTHING = tuple(f"{room}:write" for room in ROOMS)
+_numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """Refuse to share a Redis database; let pages link to static files that nobody collected."""
+    if "tests.environment" not in sys.modules:
+        raise pytest.UsageError("Add `-p tests.environment`, as pyproject.toml does.")
+    settings.STATIC_ROOT = None
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    """Nothing that an earlier test left in Redis or in this process's memory is there."""
+    forget_everything()
+
+
+class MakeAccount(Protocol):
+    def __call__(self, slug: str = "", **fields: Any) -> Account: ...
+
+
+@pytest.fixture
+def make_account(db: None) -> MakeAccount:
+    """Makes accounts: `make_account()`, `make_account("seller", tax_rate=19)`."""
+
+    def make(slug: str = "", **fields: Any) -> Account:
+        slug = slug or f"account-{next(_numbers)}"
+        account = Account.objects.create(slug=slug, **{"name": slug.title(), **fields})
+        account.refresh_from_db()
+        return account
+
+    return make
+
+
+class MakeKey(Protocol):
+    def __call__(
+        self, *scopes: str, account: Account | None = None, **options: Any
+    ) -> IssuedKey: ...
+
+
+@pytest.fixture
+def make_key(make_account: MakeAccount) -> MakeKey:
+    """Issues keys: `make_key("orders:read", account=shop, rate_limit=5)`; all scopes by default."""
+
+    def make(*scopes: str, account: Account | None = None, **options: Any) -> IssuedKey:
+        owner = account or make_account()
+        options = {"name": "test", "rate_limit": 1_000_000, **options}
+        return issue_key(account_id=owner.id, scopes=scopes or EVERYTHING, **options)
+
+    return make
+
+
+class MakeClient(Protocol):
+    def __call__(
+        self, *scopes: str, account: Account | None = None, **options: Any
+    ) -> ApiClient: ...
+
+
+@pytest.fixture
+def api(make_key: MakeKey) -> MakeClient:
+    """Makes API clients, each with a key of its own (and an account of its own unless one is given):
+    `api()`, `api("orders:read")`, `api("bids:write", account=buyer)`."""
+
+    def make(*scopes: str, account: Account | None = None, **options: Any) -> ApiClient:
+        issued = make_key(*scopes, account=account, **options)
+        return ApiClient(issued.record.account, issued.record, issued.plain)
+
+    return make
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A customer's web server, fresh for this test."""
+    with Receiver() as started:
+        yield started

@@ -1,0 +1,18 @@
+"""What every test may use: plain functions and classes here, fixtures in tests/conftest.py."""
+
+from tests.support.api import ApiClient
+from tests.support.concurrency import background, concurrently
+from tests.support.jobs import run_jobs
+from tests.support.receiver import Answer, Received, Receiver
+from tests.support.waiting import wait_until
+
+__all__ = [
+    "Answer",
+    "ApiClient",
+    "Received",
+    "Receiver",
+    "background",
+    "concurrently",
+    "run_jobs",
+    "wait_until",
+]

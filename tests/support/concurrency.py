@@ -1,0 +1,51 @@
+"""Real concurrency: threads, each with a database connection of its own.
+
+Tests that use these need `@pytest.mark.django_db(transaction=True)`: other connections do not see what a
+test's own transaction has not committed.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.db import connection, connections
+
+T = TypeVar("T")
+
+TIMEOUT_SECONDS = 60.0
+
+
+def concurrently(n: int, work: Callable[[int], T]) -> list[T]:
+    """Run `work(0)` … `work(n - 1)` at once, in n threads that start together.
+
+    Returns the results in order; the first exception is raised again, after all have ended. n is 30 at
+    the most: each thread holds a connection of the pool (tests/environment.py).
+    """
+    start = threading.Barrier(n)
+
+    def run(index: int) -> T:
+        connection.ensure_connection()  # the pool opens new ones slowly: not while it counts
+        start.wait(TIMEOUT_SECONDS)
+        return work(index)
+
+    with ThreadPoolExecutor(max_workers=n) as pool:
+        futures = [pool.submit(_with_own_connection, run, index) for index in range(n)]
+    return [future.result() for future in futures]
+
+
+@contextmanager
+def background(work: Callable[[], T]) -> Iterator["Future[T]"]:
+    """Run `work` in a thread while the block runs; leaving the block awaits it and raises its error."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        future = pool.submit(_with_own_connection, work)
+        yield future
+        future.result(TIMEOUT_SECONDS)
+
+
+def _with_own_connection(work: Callable[..., T], *arguments: Any) -> T:
+    try:
+        return work(*arguments)
+    finally:
+        connections.close_all()

@@ -1,0 +1,36 @@
+"""What one test must not leave to the next: rows in Redis, and what this process keeps in memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+
+from apps.accounts import authentication, throttle
+from apps.common import besteffort, wakeups
+
+
+def forget_everything() -> None:
+    """Empty this worker's Redis database, the remembered keys, the breaker."""
+    authentication._remembered.clear()
+    besteffort.breaker._closed_again_at = 0.0
+    besteffort.client().flushdb()
+
+
+@contextmanager
+def redis_at(url: str) -> Iterator[None]:
+    """Let everything best-effort (wake-ups, throttling) talk to the Redis at `url` for a while."""
+    usual = settings.REDIS_URL, settings.CELERY_BROKER_URL
+    settings.REDIS_URL = settings.CELERY_BROKER_URL = url
+    _reconnect()
+    try:
+        yield
+    finally:
+        settings.REDIS_URL, settings.CELERY_BROKER_URL = usual
+        _reconnect()
+
+
+def _reconnect() -> None:
+    besteffort.client.cache_clear()
+    throttle._script.cache_clear()
+    wakeups._local.__dict__.clear()
+    besteffort.breaker._closed_again_at = 0.0
