@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -53,7 +54,6 @@ class Child:
         """Start it. Its output is read, and its end awaited, through `relay`."""
         self.program = program
         self._relay = relay
-        self._log = log
         self._unfinished_line = b""
         self._process = subprocess.Popen(
             program.arguments(),
@@ -65,8 +65,8 @@ class Child:
             stderr=subprocess.STDOUT if log else None,
             start_new_session=log is not None,
         )
-        if self._process.stdout:
-            relay.add(self._process.stdout, self._receive)
+        if log and self._process.stdout:
+            relay.add(self._process.stdout, partial(self._receive, self._process.stdout, log))
 
     @property
     def pid(self) -> int:
@@ -115,14 +115,13 @@ class Child:
             self._relay.run(0)
         self._close(output)
 
-    def _receive(self, data: bytes) -> None:
-        assert self._process.stdout and self._log
+    def _receive(self, output: IO[bytes], log: Log, data: bytes) -> None:
         *lines, self._unfinished_line = (self._unfinished_line + data).split(b"\n")
         if not data:
-            self._close(self._process.stdout)
+            self._close(output)
             lines = [self._unfinished_line] if self._unfinished_line else []
         for line in lines:
-            self._log(self.program.name, line.decode(errors="replace").rstrip())
+            log(self.program.name, line.decode(errors="replace").rstrip())
 
     def _close(self, output: IO[bytes]) -> None:
         if not output.closed:

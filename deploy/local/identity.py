@@ -21,7 +21,7 @@ from deploy.local.child import Program
 from deploy.local.errors import LocalError
 from deploy.local.launch import NAMESPACE, SELF
 
-_OUTSIDE = Path("/var/tmp")
+_OUTSIDE = Path("/var/tmp")  # noqa: S108 - a private folder is made there
 _ACCOUNT = "nobody"
 _PROBE = 'test -w "$1" && exec "$2/postgres" --version'
 

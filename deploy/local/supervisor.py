@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import signal
 import socket
 import sys
 from collections.abc import Callable
