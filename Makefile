@@ -1,0 +1,127 @@
+# Everything that is done with Tradepost, by name. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+LOCAL := $(BIN)/python -m deploy.local --end-with-parent
+# Django can only be asked about itself with settings, and those with services.
+THROWAWAY := $(LOCAL) exec --throwaway --
+MANAGE := $(THROWAWAY) $(BIN)/python manage.py
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url
+PRODUCTION := DEBUG=false HTTPS=true ALLOWED_HOSTS=tradepost.example
+SCHEMA := docs/openapi.yaml
+
+# Passed on by `test`, `migrations` and `lock`.
+ARGS ?=
+# Processes that run tests at the same time.
+WORKERS ?= auto
+# The interpreter of the virtual environment; unset: the first python3 that is new enough.
+PYTHON ?=
+
+export PYTHON
+
+##@ Use it
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: .venv/.requirements ## Run everything here: PostgreSQL, Valkey, web, workers, beat; Ctrl-C stops it
+	@exec $(LOCAL) run
+
+.PHONY: demo
+demo: .venv/.requirements ## In a second terminal: real requests, and the webhooks that they cause
+	@exec $(BIN)/python -m sandbox.demo
+
+##@ Check it
+
+.PHONY: test
+test: .venv/.requirements-dev ## Run the tests on throw-away services; ARGS="tests/orders -k stock"
+	$(THROWAWAY) $(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+.PHONY: check
+check: format-check lint types contracts migrations-check deploy-check schema-check install-check ## Check all that CI checks, cheap first, and run every test
+	$(MAKE) test ARGS='-m "slow or not slow"'
+
+.PHONY: lint
+lint: .venv/.requirements-dev ## Look for mistakes in Python and templates
+	$(BIN)/ruff check .
+	$(BIN)/djlint --quiet --lint templates
+
+.PHONY: types
+types: .venv/.requirements-dev ## Check the types (mypy, strict)
+	$(THROWAWAY) $(BIN)/mypy
+
+.PHONY: contracts
+contracts: .venv/.requirements-dev ## Check who may import whom
+	$(BIN)/lint-imports
+
+.PHONY: format-check
+format-check: .venv/.requirements-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/djlint --quiet --check templates
+
+.PHONY: migrations-check
+migrations-check: .venv/.requirements-dev
+	$(MANAGE) makemigrations --check --dry-run
+
+.PHONY: deploy-check
+deploy-check: .venv/.requirements-dev
+	$(THROWAWAY) env $(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+.PHONY: schema-check
+schema-check: .venv/.requirements-dev
+	$(THROWAWAY) sh -c '$(BIN)/python manage.py spectacular --validate --fail-on-warn \
+		--file "$$DATA_DIR/schema.yaml" && diff -u $(SCHEMA) "$$DATA_DIR/schema.yaml"'
+
+.PHONY: install-check
+install-check: .venv/.requirements-dev
+	$(BIN)/python -m pip --disable-pip-version-check check
+
+##@ Change it
+
+.PHONY: format
+format: .venv/.requirements-dev ## Format Python and templates, and mend what can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/djlint --quiet --reformat templates
+
+.PHONY: schema
+schema: .venv/.requirements-dev ## Write docs/openapi.yaml anew
+	$(MANAGE) spectacular --validate --fail-on-warn --file $(SCHEMA)
+
+.PHONY: migrations
+migrations: .venv/.requirements-dev ## Make the migrations that the models lack; ARGS="orders -n add_note"
+	$(MANAGE) makemigrations $(ARGS)
+
+.PHONY: lock
+lock: .venv/.requirements-dev ## Compile requirements*.in with hashes; ARGS="--upgrade-package django"
+	$(COMPILE) $(ARGS) --output-file requirements.txt requirements.in
+	$(COMPILE) $(ARGS) --output-file requirements-dev.txt requirements-dev.in
+
+.PHONY: clean
+clean: ## Remove the virtual environment and caches; the data in DATA_DIR stays
+	rm -rf .venv staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The virtual environment: made once, filled again when the requirements change.
+
+.venv/bin/python:
+	@deploy/venv.sh .venv
+
+.venv/.requirements: requirements.txt | .venv/bin/python
+	@echo "Installing $< (about half a minute, only when it changes)"
+	@$(INSTALL) -r $<
+	@touch $@
+
+.venv/.requirements-dev: requirements-dev.txt .venv/.requirements
+	@echo "Installing $< (about half a minute, only when it changes)"
+	@$(INSTALL) -r $<
+	@touch $@
