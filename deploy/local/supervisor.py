@@ -134,8 +134,10 @@ class Supervisor:
 
     def _prepare(self) -> None:
         """Migrations, static files and demo data; nothing starts on a database that lacks them."""
-        demo = ["--base-url", self._choices.base_url, "--demo", str(self._demo_file)]
-        command = shlex.join(["python", "manage.py", "prepare", *demo])
+        options = ["--base-url", self._choices.base_url, "--demo", str(self._demo_file)]
+        if not self._choices.database_url:  # else other hosts may be at work on it
+            options.append("--fresh-start")
+        command = shlex.join(["python", "manage.py", "prepare", *options])
         child = self._start(self._program(Process("prepare", command, stage=_PREPARE_STAGE)))
         while not child.wait(_LOOK_SECONDS) and not self._wish.number:
             pass
