@@ -1,0 +1,97 @@
+"""How long after a POST is answered its webhook arrives, against what `make run` started.
+
+`python -m bench.latency [COUNT]` posts deals one after the other on an otherwise idle machine and waits
+for each signed webhook. The limit printed beside it is a bare POST to the same receiver, signed in the
+same way, from this process: what the network and the receiver cost by themselves.
+"""
+
+import http.client
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from standardwebhooks import Webhook
+
+from sandbox.client import Client
+from sandbox.receiver import Receiver
+
+
+def main(count: int = 200) -> None:
+    demo = json.loads((Path(os.environ.get("DATA_DIR", "var")) / "demo.json").read_text())
+    seller = Client(demo["base_url"], demo["accounts"]["seller"]["api_key"])
+    with Receiver() as receiver:
+        endpoint = seller.call(
+            "POST", "/webhook-endpoints", {"url": receiver.url("/b"), "event_types": ["deal.*"]}
+        )
+        receiver.trust("/b", endpoint["secret"])
+        try:
+            answered, received = deals(seller, receiver, count)
+        finally:
+            seller.call("DELETE", f"/webhook-endpoints/{endpoint['id']}")
+        limit = bare(receiver, endpoint["secret"], count)
+    report("request to answer", answered)
+    report("answer to webhook received", received)
+    report("limit: a bare signed POST", limit)
+
+
+def deals(seller: Client, receiver: Receiver, count: int) -> tuple[list[float], list[float]]:
+    """Seconds from request to answer, and from answer to webhook (0 when it came before)."""
+    answered, received = [], []
+    for number in range(count):
+        started = time.perf_counter()
+        deal = seller.call(
+            "POST",
+            "/deals",
+            {
+                "name": f"bench {number}",
+                "total_price": 1000,
+                "currency": "EUR",
+                "items": [{"name": "one", "price": 1000}],
+            },
+        )
+        done = time.perf_counter()
+        call = receiver.wait_for(lambda c, i=deal["id"]: c.body["data"]["object"]["id"] == i, 15)
+        if call is None:
+            raise SystemExit(f"no webhook for deal {deal['id']} within 15 s")
+        answered.append(done - started)
+        received.append(max(call.at - done, 0.0))
+    return answered, received
+
+
+def bare(receiver: Receiver, secret: str, count: int) -> list[float]:
+    address = urlsplit(receiver.url("/b"))
+    connection = http.client.HTTPConnection(address.netloc)
+    body = json.dumps({"type": "bench", "data": {"object": {"id": ""}}, "pad": "x" * 500})
+    seconds = []
+    for _ in range(count):
+        started = time.perf_counter()
+        at, message = datetime.now(tz=UTC), str(uuid4())
+        headers = {
+            "webhook-id": message,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": Webhook(secret).sign(message, at, body),
+            "content-type": "application/json",
+        }
+        connection.request("POST", "/b", body, headers)
+        connection.getresponse().read()
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def report(what: str, seconds: Sequence[float]) -> None:
+    cuts = statistics.quantiles(seconds, n=100)
+    print(
+        f"{what:32} p50 {cuts[49] * 1000:7.2f} ms   p95 {cuts[94] * 1000:7.2f} ms"
+        f"   p99 {cuts[98] * 1000:7.2f} ms   n={len(seconds)}"
+    )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
