@@ -11,7 +11,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +20,9 @@ from uuid import uuid4
 from standardwebhooks import Webhook
 
 from sandbox.client import Client
-from sandbox.receiver import Receiver
+from sandbox.receiver import Received, Receiver
+
+PATIENCE_SECONDS = 15.0
 
 
 def main(count: int = 200) -> None:
@@ -57,12 +59,16 @@ def deals(seller: Client, receiver: Receiver, count: int) -> tuple[list[float], 
             },
         )
         done = time.perf_counter()
-        call = receiver.wait_for(lambda c, i=deal["id"]: c.body["data"]["object"]["id"] == i, 15)
+        call = receiver.wait_for(about(deal["id"]), PATIENCE_SECONDS)
         if call is None:
-            raise SystemExit(f"no webhook for deal {deal['id']} within 15 s")
+            raise SystemExit(f"no webhook for deal {deal['id']} within {PATIENCE_SECONDS} s")
         answered.append(done - started)
         received.append(max(call.at - done, 0.0))
     return answered, received
+
+
+def about(deal_id: str) -> Callable[[Received], bool]:
+    return lambda call: bool(call.body["data"]["object"]["id"] == deal_id)
 
 
 def bare(receiver: Receiver, secret: str, count: int) -> list[float]:

@@ -20,7 +20,9 @@ class Client:
 
     def __init__(self, base_url: str, api_key: str) -> None:
         address = urlsplit(base_url)
-        kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+        kind = (
+            http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+        )
         self._connection = kind(address.netloc, timeout=30)
         self._api_key = api_key
 
@@ -34,7 +36,7 @@ class Client:
         )
         response = self._connection.getresponse()
         raw = response.read()
-        answer = json.loads(raw) if raw else None
+        answer: Any = json.loads(raw) if raw else None
         if response.status >= 400:
             raise ApiError(response.status, answer)
         return answer

@@ -82,7 +82,12 @@ class Story:
     def change(self, deal: dict[str, Any]) -> None:
         say("seller lowers the price to 99.00 EUR")
         self.timed(
-            "seller", "PATCH", f"/deals/{deal['id']}", {"total_price": 9900}, "buyer", "deal.updated"
+            "seller",
+            "PATCH",
+            f"/deals/{deal['id']}",
+            {"total_price": 9900},
+            "buyer",
+            "deal.updated",
         )
 
     def stock_up(self) -> dict[str, Any]:
@@ -171,7 +176,9 @@ def note(line: str) -> None:
 def main() -> None:
     path = Path(os.environ.get("DATA_DIR", "var")) / "demo.json"
     if not path.exists():
-        sys.exit(f"{path} is not there: start Tradepost first, with `make run` in another terminal.")
+        sys.exit(
+            f"{path} is not there: start Tradepost first, with `make run` in another terminal."
+        )
     demo = json.loads(path.read_text())
     try:
         with Receiver() as receiver:

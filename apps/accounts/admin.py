@@ -28,7 +28,15 @@ class AccountAdmin(BaseModelAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(BaseModelAdmin):
-    list_display = ("prefix", "account", "name", "scopes", "last_used_at", "expires_at", "revoked_at")
+    list_display = (
+        "prefix",
+        "account",
+        "name",
+        "scopes",
+        "last_used_at",
+        "expires_at",
+        "revoked_at",
+    )
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
     list_select_related = ("account",)
     search_fields = ("prefix__startswith", "account__slug__startswith")

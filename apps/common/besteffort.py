@@ -23,7 +23,9 @@ T = TypeVar("T")
 TIMEOUT_SECONDS = 0.1
 OPEN_SECONDS = 1.0
 
-failures = Counter("tradepost_redis_failures", "Best-effort calls to Redis that failed", ["purpose"])
+failures = Counter(
+    "tradepost_redis_failures", "Best-effort calls to Redis that failed", ["purpose"]
+)
 log = structlog.get_logger(__name__)
 
 

@@ -22,7 +22,7 @@ class UndecipherableError(Exception):
     """No key of the ring opens the value: a key was dropped from ENCRYPTION_KEYS too early."""
 
 
-class EncryptedTextField(models.BinaryField):
+class EncryptedTextField(models.BinaryField[str | None, str | None]):
     """Text that is encrypted in the database and plain in Python; it cannot be filtered by."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

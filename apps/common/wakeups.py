@@ -7,10 +7,9 @@ before it looks, so that whatever commits after the look publishes anew.
 import threading
 
 from celery import current_app
-from celery.app.amqp import AMQP
 from django.conf import settings
 from django.db import transaction
-from kombu import Connection
+from kombu import Connection, Producer
 
 from apps.common import besteffort
 
@@ -49,7 +48,7 @@ def _publish_once(job: str, queue: str) -> None:
         raise
 
 
-def _producer() -> AMQP.Producer:  # type: ignore[name-defined]  # celery-types leaves it out
+def _producer() -> Producer:
     """This thread's producer on a connection of its own: the shared pool waits far longer."""
     if not hasattr(_local, "producer"):
         connection = Connection(
@@ -64,4 +63,5 @@ def _producer() -> AMQP.Producer:  # type: ignore[name-defined]  # celery-types 
             },
         )
         _local.producer = current_app.amqp.Producer(connection)
-    return _local.producer
+    producer: Producer = _local.producer
+    return producer

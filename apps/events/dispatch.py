@@ -76,9 +76,7 @@ def _handle_batch(subscription: Subscription, limit: int) -> bool:
     consumer = _lock(subscription)
     if consumer is None:
         return False
-    events = list(
-        Event.objects.filter(position__gt=consumer.position).order_by("position")[:limit]
-    )
+    events = list(Event.objects.filter(position__gt=consumer.position).order_by("position")[:limit])
     if not events:
         return True
     wanted = subscription.wanted(events)
@@ -117,7 +115,7 @@ def _advance_singly(subscription: Subscription) -> bool:
 
 def _note_failure(subscription: Subscription, error: Exception) -> None:
     handler_failures.labels(subscription.name).inc()
-    log.exception("handler_failed", consumer=subscription.name)
+    log.error("handler_failed", consumer=subscription.name, exc_info=error)
     consumer = Consumer.objects.get(pk=subscription.name)
     seconds = min(2 ** min(consumer.failures, 20), MAX_BACKOFF_SECONDS)
     Consumer.objects.filter(pk=consumer.pk, position=consumer.position).update(

@@ -41,10 +41,16 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         {"name": "Account", "description": "Who this key is; API keys."},
         {"name": "Storefronts", "description": "Where orders come from."},
         {"name": "Products", "description": "What is sold, and its stock."},
-        {"name": "Orders", "description": "Placed with their stock reserved in the same transaction."},
+        {
+            "name": "Orders",
+            "description": "Placed with their stock reserved in the same transaction.",
+        },
         {"name": "Deals", "description": "Published by sellers to the buyers they authorised."},
         {"name": "Authorizations", "description": "Which buyers see a seller's deals."},
         {"name": "Webhooks", "description": "Endpoints, signed deliveries and their attempts."},
-        {"name": "Events", "description": "The feed of everything that happened, in gap-free order."},
+        {
+            "name": "Events",
+            "description": "The feed of everything that happened, in gap-free order.",
+        },
     ],
 }

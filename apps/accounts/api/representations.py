@@ -5,7 +5,17 @@ from typing import Any
 from apps.accounts.enums import SCOPES
 from apps.accounts.models import Account, ApiKey
 from apps.common.clock import rfc3339
-from apps.common.schemas import array, component, enum, integer, nullable, obj, string, timestamp, uuid
+from apps.common.schemas import (
+    array,
+    component,
+    enum,
+    integer,
+    nullable,
+    obj,
+    string,
+    timestamp,
+    uuid,
+)
 
 _ID = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a11"
 

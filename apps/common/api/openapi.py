@@ -1,6 +1,6 @@
 """The OpenAPI schema: what every call has in common is said here once, not in each view."""
 
-from typing import Any
+from typing import Any, Literal
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
@@ -29,7 +29,9 @@ _ERRORS = {
 
 
 def _header(name: str, description: str) -> OpenApiParameter:
-    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.HEADER, description=description)
+    return OpenApiParameter(
+        name, OpenApiTypes.STR, OpenApiParameter.HEADER, description=description
+    )
 
 
 _IDEMPOTENCY_KEY = _header(
@@ -52,7 +54,7 @@ class ApiSchema(AutoSchema):
             parameters.append(_IF_NONE_MATCH)
         return parameters
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # spectacular's own signature
         description = super().get_description() or ""
         scope = self._scope()
         return f"{description}\n\nScope: `{scope}`." if scope else description
@@ -64,7 +66,9 @@ class ApiSchema(AutoSchema):
     def _is_object(self) -> bool:
         return self.path.endswith("}")
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(
+        self, direction: Literal["request", "response"] = "response"
+    ) -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         if direction != "response":
             return bodies

@@ -19,6 +19,7 @@ from rest_framework.exceptions import APIException, ErrorDetail
 
 from apps.common import errors as domain
 from apps.common.api.serializers import QueryInvalid
+from apps.common.api.throttling import RateLimited
 from apps.common.errors import Fault
 from apps.common.middleware import request_id_of
 from apps.common.schemas import array, component, integer, obj, string
@@ -227,15 +228,15 @@ def _of_domain(request: HttpRequest, error: domain.DomainError) -> HttpResponse:
 
 def _of_drf(request: HttpRequest, error: APIException) -> HttpResponse:
     headers: dict[str, str] = {}
-    if isinstance(error, drf.Throttled):
-        headers["Retry-After"] = str(int(error.wait or 1))
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(error.retry_after)
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
-    code = error.detail.code if isinstance(error.detail, ErrorDetail) else error.default_code
+    code = error.get_codes()
     return ProblemResponse(
         request,
         status=error.status_code,
-        code="rate_limited" if isinstance(error, drf.Throttled) else code,
+        code=code if isinstance(code, str) else "error",
         detail=str(error.detail),
         headers=headers,
     )
@@ -258,7 +259,9 @@ def _of_database(request: HttpRequest, error: Exception) -> HttpResponse | None:
     elif isinstance(error, (OperationalError, InterfaceError)):
         code, detail = "database_unavailable", "The database cannot be reached just now."
     elif isinstance(error, DataError):
-        return _invalid(request, [{"pointer": "", "code": "invalid", "detail": "A value is too large."}])
+        return _invalid(
+            request, [{"pointer": "", "code": "invalid", "detail": "A value is too large."}]
+        )
     else:
         return None
     log.warning("request_unavailable", code=code, error=repr(error))

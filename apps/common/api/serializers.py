@@ -16,6 +16,8 @@ class Body(serializers.Serializer[Any]):
     representation as `current` to `parse_body`; nested lists are compared by `id`.
     """
 
+    _current: Mapping[str, Any] = {}
+
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return super().to_internal_value(data)
@@ -40,8 +42,9 @@ class Body(serializers.Serializer[Any]):
         if parent is None:
             return self.context.get("current") or {}
         if isinstance(parent, Body):
-            return parent._current.get(self.field_name) or {}
-        siblings = parent.parent._current.get(parent.field_name) if parent.parent else None
+            return parent._current.get(str(self.field_name)) or {}
+        above = parent.parent  # the list's own parent
+        siblings = above._current.get(str(parent.field_name)) if isinstance(above, Body) else None
         matches = (one for one in siblings or () if one.get("id") == data.get("id"))
         return next(matches, {})
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from rest_framework.exceptions import Throttled
+from rest_framework.exceptions import APIException
 
 WINDOW_SECONDS = 60
 
@@ -29,8 +29,14 @@ class RateLimitState:
         }
 
 
-class RateLimited(Throttled):
-    """429 with `Retry-After`."""
+class RateLimited(APIException):
+    """429; `retry_after` is in seconds."""
+
+    status_code = 429
+    default_code = "rate_limited"
 
     def __init__(self, state: RateLimitState) -> None:
-        super().__init__(wait=max(1, math.ceil(state.reset_seconds)))
+        self.retry_after = max(1, math.ceil(state.reset_seconds))
+        super().__init__(
+            f"The key may make {state.limit} calls a minute. Go on in {self.retry_after} s."
+        )

@@ -1,9 +1,9 @@
 """The base of every API view: who may call it, how it finds its object, what it answers."""
 
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import JSONRenderer
@@ -23,7 +23,7 @@ READ_METHODS = ("GET", "HEAD")
 class ApiNegotiation(DefaultContentNegotiation):
     """By Accept alone: a `format` query parameter is as unknown as any other."""
 
-    settings = SimpleNamespace(URL_FORMAT_OVERRIDE=None)
+    settings = SimpleNamespace(URL_FORMAT_OVERRIDE=None)  # type: ignore[assignment]  # all it reads
 
 
 class HasScope(BasePermission):
@@ -33,7 +33,7 @@ class HasScope(BasePermission):
         if not isinstance(view, ApiView):
             return True
         scope = view.required_scope(request.method or "")
-        if scope is None or request.user.may(scope):
+        if scope is None or view.principal.may(scope):
             return True
         raise Forbidden(f"The key lacks the scope {scope}.", code="missing_scope")
 
@@ -64,8 +64,7 @@ class ApiView(APIView):
     @property
     def principal(self) -> Principal:
         """The key that calls."""
-        user: Principal = self.request.user
-        return user
+        return cast(Principal, self.request.user)  # set by ApiKeyAuthentication
 
     @property
     def actor(self) -> Actor:
@@ -79,9 +78,9 @@ class ApiView(APIView):
             raise RateLimited(state)
 
     def finalize_response(
-        self, request: Request, response: HttpResponse | Response, *args: Any, **kwargs: Any
-    ) -> HttpResponse | Response:
-        final = super().finalize_response(request, response, *args, **kwargs)
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> Any:
+        final = super().finalize_response(request, cast(Response, response), *args, **kwargs)
         state = rate_limit_of(request)
         if state is not None:
             for name, value in state.headers().items():

@@ -12,7 +12,9 @@ EVENT = component(
     "Event",
     obj(
         {
-            "position": integer("Gap-free over the installation; remember the last one you handled."),
+            "position": integer(
+                "Gap-free over the installation; remember the last one you handled."
+            ),
             "id": uuid("Also the webhook-id of its deliveries."),
             "type": string(),
             "version": integer("Of the type's schema."),

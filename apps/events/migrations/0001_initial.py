@@ -41,88 +41,175 @@ END $$
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Consumer',
+            name="Consumer",
             fields=[
-                ('name', models.CharField(max_length=80, primary_key=True, serialize=False)),
-                ('position', models.BigIntegerField(default=0)),
-                ('failures', models.PositiveIntegerField(default=0, help_text='In a row, on the next event.')),
-                ('error', models.TextField(blank=True)),
-                ('retry_at', models.DateTimeField(blank=True, null=True)),
+                ("name", models.CharField(max_length=80, primary_key=True, serialize=False)),
+                ("position", models.BigIntegerField(default=0)),
+                (
+                    "failures",
+                    models.PositiveIntegerField(
+                        default=0, help_text="In a row, on the next event."
+                    ),
+                ),
+                ("error", models.TextField(blank=True)),
+                ("retry_at", models.DateTimeField(blank=True, null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Counter',
+            name="Counter",
             fields=[
-                ('id', models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('position', models.BigIntegerField(default=0)),
+                (
+                    "id",
+                    models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False),
+                ),
+                ("position", models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name='Channel',
+            name="Channel",
             fields=[
-                ('id', models.UUIDField(default=apps.common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=40)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.account')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=apps.common.ids.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=40)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="accounts.account",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ChannelMember',
+            name="ChannelMember",
             fields=[
-                ('id', models.UUIDField(default=apps.common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.account')),
-                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='members', to='events.channel')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=apps.common.ids.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="accounts.account",
+                    ),
+                ),
+                (
+                    "channel",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="members",
+                        to="events.channel",
+                    ),
+                ),
             ],
         ),
         migrations.RunSQL("CREATE SEQUENCE events_sequence", "DROP SEQUENCE events_sequence"),
         CreatePartitionedModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.UUIDField(default=apps.common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('sequence', models.BigIntegerField(db_default=models.Func(models.Value('events_sequence'), function='nextval'), editable=False)),
-                ('position', models.BigIntegerField(editable=False, null=True)),
-                ('type', models.CharField(max_length=60)),
-                ('version', models.PositiveSmallIntegerField(default=1)),
-                ('account_id', models.UUIDField()),
-                ('channel_id', models.UUIDField(null=True)),
-                ('readers', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list, size=None)),
-                ('subject', models.UUIDField(help_text='The object it is about.')),
-                ('actor', models.JSONField()),
-                ('request_id', models.CharField(blank=True, max_length=128)),
-                ('payload', models.BinaryField()),
-                ('occurred_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=apps.common.ids.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "sequence",
+                    models.BigIntegerField(
+                        db_default=models.Func(models.Value("events_sequence"), function="nextval"),
+                        editable=False,
+                    ),
+                ),
+                ("position", models.BigIntegerField(editable=False, null=True)),
+                ("type", models.CharField(max_length=60)),
+                ("version", models.PositiveSmallIntegerField(default=1)),
+                ("account_id", models.UUIDField()),
+                ("channel_id", models.UUIDField(null=True)),
+                (
+                    "readers",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.UUIDField(), default=list, size=None
+                    ),
+                ),
+                ("subject", models.UUIDField(help_text="The object it is about.")),
+                ("actor", models.JSONField()),
+                ("request_id", models.CharField(blank=True, max_length=128)),
+                ("payload", models.BinaryField()),
+                (
+                    "occurred_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('position', None)), fields=['sequence'], name='event_pending'), models.Index(fields=['position'], name='event_position'), models.Index(fields=['account_id', 'position'], name='event_account'), models.Index(condition=models.Q(('channel_id__isnull', False)), fields=['channel_id', 'position'], name='event_channel'), models.Index(fields=['subject', 'position'], name='event_subject')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("position", None)),
+                        fields=["sequence"],
+                        name="event_pending",
+                    ),
+                    models.Index(fields=["position"], name="event_position"),
+                    models.Index(fields=["account_id", "position"], name="event_account"),
+                    models.Index(
+                        condition=models.Q(("channel_id__isnull", False)),
+                        fields=["channel_id", "position"],
+                        name="event_channel",
+                    ),
+                    models.Index(fields=["subject", "position"], name="event_subject"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Reader',
+            name="Reader",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('account_id', models.UUIDField()),
-                ('position', models.BigIntegerField()),
-                ('event_id', models.UUIDField()),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("account_id", models.UUIDField()),
+                ("position", models.BigIntegerField()),
+                ("event_id", models.UUIDField()),
             ],
             options={
-                'indexes': [models.Index(fields=['account_id', 'position'], name='reader_account'), models.Index(fields=['event_id'], name='reader_event')],
+                "indexes": [
+                    models.Index(fields=["account_id", "position"], name="reader_account"),
+                    models.Index(fields=["event_id"], name="reader_event"),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='channel',
-            constraint=models.UniqueConstraint(fields=('account', 'name'), name='channel_account_name'),
+            model_name="channel",
+            constraint=models.UniqueConstraint(
+                fields=("account", "name"), name="channel_account_name"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='channelmember',
-            constraint=models.UniqueConstraint(fields=('channel', 'account'), name='member_channel_account'),
+            model_name="channelmember",
+            constraint=models.UniqueConstraint(
+                fields=("channel", "account"), name="member_channel_account"
+            ),
         ),
         migrations.RunSQL(STAMP, "DROP FUNCTION events_stamp(integer)"),
     ]
