@@ -70,9 +70,10 @@ def _create(table: str, monday: datetime) -> None:
             return
         cursor.execute(f'CREATE TABLE "{name}" (LIKE "{table}" INCLUDING ALL)')
         cursor.execute(f'LOCK TABLE "{table}" IN ACCESS EXCLUSIVE MODE')
-        take_over = f'DELETE FROM "{table}_default" WHERE id >= %s AND id < %s RETURNING *'  # noqa: S608 - the name is ours
         cursor.execute(
-            f'WITH moved AS ({take_over}) INSERT INTO "{name}" SELECT * FROM moved', [first, end]
+            f'WITH moved AS (DELETE FROM "{table}_default"'  # noqa: S608 - the names are ours
+            f' WHERE id >= %s AND id < %s RETURNING *) INSERT INTO "{name}" SELECT * FROM moved',
+            [first, end],
         )
         cursor.execute(
             f'ALTER TABLE "{table}" ATTACH PARTITION "{name}"'
