@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -22,6 +23,20 @@ from tests.support.isolation import forget_everything
 
 EVERYTHING = tuple(f"{room}:write" for room in ROOMS)
 _numbers = itertools.count(1)
+
+# The same examples in every run, so that a red test is about the change at hand; new ones are looked for
+# with `--hypothesis-profile=searching`.
+hypothesis.settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.register_profile(
+    "searching", hypothesis.settings.get_profile("repeatable"), derandomize=False, max_examples=2000
+)
+hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_configure() -> None:
