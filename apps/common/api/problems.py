@@ -13,6 +13,7 @@ from django.core.exceptions import (
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views import defaults
+from django.views.csrf import csrf_failure
 from psycopg import errors as pg
 from rest_framework import exceptions as drf
 from rest_framework.exceptions import APIException, ErrorDetail
@@ -183,6 +184,13 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
     if request.path.startswith(_ADMIN) and exception is not None:
         return defaults.permission_denied(request, exception)
     return ProblemResponse(request, status=403, code="forbidden", detail="This is not allowed.")
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """`CSRF_FAILURE_VIEW`: a form of the back office that is too old, or a POST where nothing is written."""
+    if request.path.startswith(_ADMIN):
+        return csrf_failure(request, reason=reason)
+    return forbidden(request)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
