@@ -8,41 +8,22 @@ second is told 409 while the first is in flight.
 import functools
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import orjson
-from django.db import connection, transaction
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db import transaction
 from django.http import HttpResponse
 from rest_framework.request import Request
 
 from apps.common.api.responses import Json
 from apps.common.api.views import ApiView
-from apps.common.errors import Conflict, Fault, Invalid, Unprocessable
+from apps.common.errors import Fault, Invalid, Unprocessable
+from apps.common.idempotency import Retryable, stored_answer, take_lock
 from apps.common.models import IdempotencyKey
 
 HEADER = "Idempotency-Key"
-KEPT_SECONDS = 24 * 3600
 
 Handler = Callable[..., HttpResponse]
-
-
-@dataclass(frozen=True, slots=True)
-class Retryable:
-    """A POST that carries a key: whose it is, which key, and the digest of what was asked."""
-
-    account_id: UUID
-    key: str
-    fingerprint: str
-
-    @property
-    def lock_name(self) -> str:
-        """What the advisory lock of this key is named after."""
-        return f"idempotency:{self.account_id}:{self.key}"
 
 
 def retryable(view: ApiView, request: Request) -> Retryable | None:
@@ -84,37 +65,6 @@ def idempotent(handler: Handler) -> Handler:
 
     post.is_idempotent = True  # type: ignore[attr-defined]  # tests walk every POST for it
     return post
-
-
-def take_lock(asked: Retryable) -> None:
-    """Hold the key until the transaction ends; `Conflict` at once when another request holds it."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [asked.lock_name]
-        )
-        if not cursor.fetchone()[0]:
-            raise in_flight()
-
-
-def in_flight() -> Conflict:
-    """The error for a key whose first request has not been answered yet."""
-    return Conflict(
-        "The first request with this Idempotency-Key is still at work. Ask again in a moment.",
-        code="request_in_flight",
-    )
-
-
-def stored_answer(asked: Retryable) -> IdempotencyKey | None:
-    """The remembered answer; one older than 24 hours is forgotten here and now."""
-    row = (
-        IdempotencyKey.objects.filter(account_id=asked.account_id, key=asked.key)
-        .annotate(forgotten=Q(created_at__lt=Now() - timedelta(seconds=KEPT_SECONDS)))
-        .first()
-    )
-    if row is not None and row.forgotten:
-        row.delete()
-        return None
-    return row
 
 
 def replay(stored: IdempotencyKey, asked: Retryable) -> HttpResponse:

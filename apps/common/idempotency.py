@@ -1,0 +1,60 @@
+"""Remembered answers of retried POSTs, as the database knows them; `apps.common.api.idempotency` is the
+HTTP side."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apps.common.errors import Conflict
+from apps.common.models import IdempotencyKey
+
+KEPT_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Retryable:
+    """A POST that carries a key: whose it is, which key, and the digest of what was asked."""
+
+    account_id: UUID
+    key: str
+    fingerprint: str
+
+    @property
+    def lock_name(self) -> str:
+        """What the advisory lock of this key is named after."""
+        return f"idempotency:{self.account_id}:{self.key}"
+
+
+def take_lock(asked: Retryable) -> None:
+    """Hold the key until the transaction ends; `Conflict` at once when another request holds it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [asked.lock_name]
+        )
+        if not cursor.fetchone()[0]:
+            raise in_flight()
+
+
+def in_flight() -> Conflict:
+    """The error for a key whose first request has not been answered yet."""
+    return Conflict(
+        "The first request with this Idempotency-Key is still at work. Ask again in a moment.",
+        code="request_in_flight",
+    )
+
+
+def stored_answer(asked: Retryable) -> IdempotencyKey | None:
+    """The remembered answer; one older than 24 hours is forgotten here and now."""
+    row = (
+        IdempotencyKey.objects.filter(account_id=asked.account_id, key=asked.key)
+        .annotate(forgotten=Q(created_at__lt=Now() - timedelta(seconds=KEPT_SECONDS)))
+        .first()
+    )
+    if row is not None and row.forgotten:
+        row.delete()
+        return None
+    return row

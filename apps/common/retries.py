@@ -1,0 +1,35 @@
+"""Transactions that PostgreSQL ends for the sake of others are run again."""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import structlog
+from django.db import OperationalError, connection
+from psycopg import errors as pg
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_ATTEMPTS = 3
+
+log = structlog.get_logger(__name__)
+
+
+def retried(service: Callable[P, T]) -> Callable[P, T]:
+    """Decorates a service, above `transaction.atomic`: after a deadlock or a serialisation failure it
+    runs again, three times in all. Inside a caller's transaction it does not: that one is lost."""
+
+    @functools.wraps(service)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                return service(*args, **kwargs)
+            except OperationalError as error:
+                lost = isinstance(error.__cause__, (pg.DeadlockDetected, pg.SerializationFailure))
+                if not lost or attempt == MAX_ATTEMPTS or connection.in_atomic_block:
+                    raise
+                log.warning("transaction_retried", service=service.__name__, error=repr(error))
+        raise AssertionError("unreachable")
+
+    return run
