@@ -1,0 +1,259 @@
+"""Deals, and who may see them."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+
+from apps.common.api.conditional import etag, if_match, not_modified
+from apps.common.api.idempotency import idempotent
+from apps.common.api.pagination import PageQuery, keyset_page
+from apps.common.api.responses import Json, NoContent
+from apps.common.api.serializers import Body, parse_body, parse_query
+from apps.common.api.views import ApiView
+from apps.common.schemas import page
+from apps.deals import selectors, services
+from apps.deals.api.serializers import (
+    AuthorizationInput,
+    DealChanges,
+    DealInput,
+    DealReplacement,
+    DealsQuery,
+)
+from apps.deals.enums import DealStatus
+from apps.deals.events import AUTHORIZATION, DEAL, authorization_object, deal_object
+from apps.deals.models import Deal
+
+_CHAIRS = OpenApiExample(
+    "Office chairs, 10 % off",
+    value={
+        "name": "12 office chairs",
+        "total_price": 120000,
+        "currency": "EUR",
+        "discount": {"type": "percentage", "amount": 10},
+        "items": [
+            {"name": "Office chair, grey", "price": 10000},
+            {"name": "Delivery", "price": 0},
+        ],
+    },
+    request_only=True,
+)
+_REPLACED = OpenApiExample(
+    "Other items, another price",
+    value={
+        "name": "10 office chairs",
+        "total_price": 95000,
+        "currency": "EUR",
+        "discount": {"type": "flat", "amount": 5000},
+        "items": [{"name": "Office chair, black", "price": 9500}],
+    },
+    request_only=True,
+)
+_LOWERED = OpenApiExample("A lower price", value={"total_price": 99000}, request_only=True)
+_SOLD = OpenApiExample("Sold elsewhere", value={"status": "sold"}, request_only=True)
+_BUYER = OpenApiExample("The demo buyer", value={"buyer": "buyer"}, request_only=True)
+
+
+@extend_schema(tags=["Deals"])
+class DealsView(ApiView):
+    """The deals of an account and of the sellers that authorise it."""
+
+    scope = "deals"
+
+    @extend_schema(
+        operation_id="list_deals",
+        summary="List deals",
+        description=(
+            "A seller's own and those of every seller that authorises the caller now, in any status, "
+            "newest first. A seller that is unknown or has not authorised the caller matches nothing."
+        ),
+        parameters=[DealsQuery],
+        responses={200: page(DEAL)},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        query = parse_query(DealsQuery, request)
+        deals = selectors.visible_deals(
+            self.principal.account_id, filters=query, window=_window(query)
+        )
+        return keyset_page(request, deals, _object, query)
+
+    @extend_schema(
+        operation_id="create_deal",
+        summary="Publish a deal",
+        description=(
+            "The caller is the seller; every buyer that it authorised sees the deal at once. "
+            "`final_price` is `total_price` less the discount, half a minor unit rounded up."
+        ),
+        request=DealInput,
+        examples=[_CHAIRS],
+        responses={201: DEAL},
+    )
+    @idempotent
+    def post(self, request: Request) -> HttpResponse:
+        terms = parse_body(DealInput, request)
+        deal = services.create_deal(
+            seller_id=self.principal.account_id, terms=terms, actor=self.actor
+        )
+        return _answer(deal, status=201, headers={"Location": f"{request.path}/{deal.id}"})
+
+
+@extend_schema(tags=["Deals"])
+class DealView(ApiView):
+    """One deal."""
+
+    scope = "deals"
+
+    @extend_schema(
+        operation_id="get_deal",
+        summary="Get a deal",
+        description="Seller and authorised buyers see it in any status, sold and withdrawn too.",
+        responses={200: DEAL},
+    )
+    def get(self, request: Request, deal_id: UUID) -> HttpResponse:
+        deal = selectors.visible_deal(self.principal.account_id, deal_id)
+        return not_modified(request, etag(deal.version)) or _answer(deal)
+
+    @extend_schema(
+        operation_id="replace_deal",
+        summary="Replace a deal",
+        description=(
+            "Its items become those sent: one with an `id` is updated and keeps it, one without is "
+            "added, one left out is deleted. 409 `deal_closed` when it is sold or withdrawn. When "
+            "nothing differs, nothing changes, the version included."
+        ),
+        request=DealReplacement,
+        examples=[_REPLACED],
+        responses={200: DEAL},
+    )
+    def put(self, request: Request, deal_id: UUID) -> HttpResponse:
+        return self._edit(request, deal_id, DealReplacement)
+
+    @extend_schema(
+        operation_id="change_deal",
+        summary="Change a deal",
+        description=(
+            "What is left out stays as it is; `items` replace all items, as in PUT. `status` `sold` "
+            "records a sale made elsewhere, `withdrawn` does what DELETE does; either is final."
+        ),
+        request=DealChanges,
+        examples=[_LOWERED, _SOLD],
+        responses={200: DEAL},
+    )
+    def patch(self, request: Request, deal_id: UUID) -> HttpResponse:
+        return self._edit(request, deal_id, DealChanges)
+
+    @extend_schema(
+        operation_id="withdraw_deal",
+        summary="Withdraw a deal",
+        description=(
+            "It stays readable as `withdrawn`, for its buyers too, who get `deal.withdrawn`. "
+            "409 `deal_closed` when it is sold or withdrawn already."
+        ),
+        responses={204: None},
+    )
+    def delete(self, request: Request, deal_id: UUID) -> HttpResponse:
+        services.edit_deal(
+            seller_id=self.principal.account_id,
+            deal_id=deal_id,
+            changes={"status": DealStatus.WITHDRAWN},
+            actor=self.actor,
+            expected=if_match(request),
+        )
+        return NoContent()
+
+    def _edit(self, request: Request, deal_id: UUID, body: type[Body]) -> HttpResponse:
+        present = selectors.own_deal(self.principal.account_id, deal_id)
+        expected = if_match(request)
+        # Before the body is read: one made from an older version is stale rather than invalid.
+        services.require_editable(present, expected)
+        changes = parse_body(body, request, current=_object(present))
+        deal = services.edit_deal(
+            seller_id=present.seller_id,
+            deal_id=deal_id,
+            changes=changes,
+            actor=self.actor,
+            expected=expected,
+        )
+        return _answer(deal)
+
+
+@extend_schema(tags=["Authorizations"])
+class AuthorizationsView(ApiView):
+    """Who sees whose deals."""
+
+    scope = "deals"
+
+    @extend_schema(
+        operation_id="list_authorizations",
+        summary="List authorizations",
+        description="Those that the caller granted as a seller and those it received as a buyer.",
+        parameters=[PageQuery],
+        responses={200: page(AUTHORIZATION)},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        query = parse_query(PageQuery, request)
+        found = selectors.authorizations(self.principal.account_id, _window(query))
+        return keyset_page(request, found, authorization_object, query)
+
+    @extend_schema(
+        operation_id="grant_authorization",
+        summary="Authorize a buyer",
+        description=(
+            "From now on the buyer sees the caller's deals and hears of their changes. 200 with the "
+            "present authorization when the buyer has one already."
+        ),
+        request=AuthorizationInput,
+        examples=[_BUYER],
+        responses={201: AUTHORIZATION, 200: AUTHORIZATION},
+    )
+    @idempotent
+    def post(self, request: Request) -> HttpResponse:
+        body = parse_body(AuthorizationInput, request)
+        granted, is_new = services.grant_authorization(
+            seller_id=self.principal.account_id, buyer=body["buyer"], actor=self.actor
+        )
+        return Json(authorization_object(granted), status=201 if is_new else 200)
+
+
+@extend_schema(tags=["Authorizations"])
+class AuthorizationView(ApiView):
+    """One authorization."""
+
+    scope = "deals"
+
+    @extend_schema(
+        operation_id="revoke_authorization",
+        summary="Revoke an authorization",
+        description=(
+            "By the seller that granted it. At once the buyer sees none of the seller's deals any "
+            "more, and webhooks that have not been sent yet are not sent."
+        ),
+        responses={204: None},
+    )
+    def delete(self, request: Request, authorization_id: UUID) -> HttpResponse:
+        services.revoke_authorization(
+            seller_id=self.principal.account_id,
+            authorization_id=authorization_id,
+            actor=self.actor,
+        )
+        return NoContent()
+
+
+def _object(deal: Deal) -> dict[str, Any]:
+    return deal_object(deal, deal.items.all())
+
+
+def _answer(deal: Deal, *, status: int = 200, headers: dict[str, str] | None = None) -> Json:
+    return Json(
+        _object(deal), status=status, headers={"ETag": etag(deal.version), **(headers or {})}
+    )
+
+
+def _window(query: dict[str, Any]) -> selectors.Window:
+    """The page that is asked for, and the one row more that tells whether another follows."""
+    cursor = query.get("cursor")
+    if cursor is None:
+        return selectors.Window(query["limit"] + 1)
+    return selectors.Window(query["limit"] + 1, cursor.id, cursor.backwards)

@@ -1,0 +1,198 @@
+"""How deals and authorisations look, in answers and in events, and what can happen to them.
+
+Everything here is what a buyer may see: nothing of a seller's alone may ever be added.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from apps.common.clock import rfc3339
+from apps.common.schemas import (
+    Schema,
+    array,
+    component,
+    enum,
+    integer,
+    nullable,
+    obj,
+    string,
+    timestamp,
+    uuid,
+)
+from apps.deals.enums import DealStatus, DiscountType
+from apps.deals.models import Authorization, Deal, DealItem
+from apps.events.catalogue import define
+
+_ID = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a11"
+_SELLER = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a22"
+_ITEM = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a33"
+_BUYER = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a44"
+
+DISCOUNT = component(
+    "Discount",
+    obj(
+        {
+            "type": enum(list(DiscountType.values)),
+            "amount": integer(
+                "Flat: in the currency's minor unit, at most the total price. "
+                "Percentage: whole percent, 0 to 100."
+            ),
+        }
+    ),
+    example={"type": "percentage", "amount": 10},
+)
+
+_ITEM_PROPERTIES = {"id": uuid(), "name": string(), "price": integer("In the minor unit.")}
+
+DEAL_ITEM = component("DealItem", obj(_ITEM_PROPERTIES))
+
+_TERMS: dict[str, Schema] = {
+    "name": string(),
+    "status": enum(
+        list(DealStatus.values), "A deal that is sold or withdrawn can no longer be edited."
+    ),
+    "currency": string("ISO 4217."),
+    "total_price": integer("Before the discount, in the currency's minor unit."),
+    "discount": nullable(DISCOUNT),
+    "final_price": integer(
+        "After the discount; half a minor unit is rounded up: 10 % off 1005 leaves 905."
+    ),
+}
+
+DEAL = component(
+    "Deal",
+    obj(
+        {
+            "id": uuid(),
+            "seller": uuid("The seller's account."),
+            **_TERMS,
+            "items": array(DEAL_ITEM, "In the order in which the seller sent them."),
+            "version": integer("Counts the changes; the ETag."),
+            "created_at": timestamp(),
+            "updated_at": timestamp(),
+        }
+    ),
+    example={
+        "id": _ID,
+        "seller": _SELLER,
+        "name": "12 office chairs",
+        "status": "available",
+        "currency": "EUR",
+        "total_price": 120000,
+        "discount": {"type": "percentage", "amount": 10},
+        "final_price": 108000,
+        "items": [{"id": _ITEM, "name": "Office chair, grey", "price": 10000}],
+        "version": 1,
+        "created_at": "2026-11-21T09:30:00.000000Z",
+        "updated_at": "2026-11-21T09:30:00.000000Z",
+    },
+)
+
+AUTHORIZATION = component(
+    "Authorization",
+    obj(
+        {
+            "id": uuid(),
+            "seller": uuid("The account whose deals are seen."),
+            "buyer": uuid("The account that sees them."),
+            "created_at": timestamp(),
+        }
+    ),
+    example={
+        "id": _ID,
+        "seller": _SELLER,
+        "buyer": _BUYER,
+        "created_at": "2026-11-21T09:30:00.000000Z",
+    },
+)
+
+
+def _pair(schema: Schema, description: str = "") -> Schema:
+    """[old, new]"""
+    pair: Schema = {"type": "array", "prefixItems": [schema, schema], "minItems": 2, "maxItems": 2}
+    return pair | ({"description": description} if description else {})
+
+
+_LISTED_ITEM = obj(_ITEM_PROPERTIES | {"position": integer("Its place in `items`, from 0.")})
+
+DEAL_CHANGES = obj(
+    {name: _pair(schema) for name, schema in _TERMS.items()}
+    | {
+        "items": _pair(
+            array(_LISTED_ITEM),
+            "Only the items concerned, as they were and as they are. One that is in the first list "
+            "alone was removed, in the second alone added, in both altered or moved among the others.",
+        )
+    },
+    optional=(*_TERMS, "items"),
+)
+
+DEAL_CREATED = define("deal.created", "A seller published a deal.", DEAL)
+DEAL_UPDATED = define("deal.updated", "An available deal changed.", DEAL, changes=DEAL_CHANGES)
+DEAL_SOLD = define("deal.sold", "A deal was sold.", DEAL, changes=DEAL_CHANGES)
+DEAL_WITHDRAWN = define("deal.withdrawn", "A seller took a deal back.", DEAL, changes=DEAL_CHANGES)
+AUTHORIZATION_GRANTED = define(
+    "authorization.granted", "A buyer sees a seller's deals from now on.", AUTHORIZATION
+)
+AUTHORIZATION_REVOKED = define(
+    "authorization.revoked", "A buyer sees a seller's deals no longer.", AUTHORIZATION
+)
+
+
+def deal_object(deal: Deal, items: Iterable[DealItem]) -> dict[str, Any]:
+    """`items` are the deal's, in their order."""
+    return {
+        "id": str(deal.id),
+        "seller": str(deal.seller_id),
+        "name": deal.name,
+        "status": str(deal.status),
+        "currency": deal.currency,
+        "total_price": deal.total_price,
+        "discount": deal.discount
+        and {
+            "type": deal.discount.type.value,
+            "amount": deal.discount.amount,
+        },
+        "final_price": deal.final_price,
+        "items": [{"id": str(item.id), "name": item.name, "price": item.price} for item in items],
+        "version": deal.version,
+        "created_at": rfc3339(deal.created_at),
+        "updated_at": rfc3339(deal.updated_at),
+    }
+
+
+def deal_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs between two deal objects, as DEAL_CHANGES has it; empty when nothing does."""
+    changes = {name: (old[name], new[name]) for name in _TERMS if old[name] != new[name]}
+    if old["items"] != new["items"]:
+        changes["items"] = _item_changes(old["items"], new["items"])
+    return changes
+
+
+def authorization_object(authorization: Authorization) -> dict[str, Any]:
+    return {
+        "id": str(authorization.id),
+        "seller": str(authorization.seller_id),
+        "buyer": str(authorization.buyer_id),
+        "created_at": rfc3339(authorization.created_at),
+    }
+
+
+def _item_changes(
+    old: list[dict[str, Any]], new: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    before = {item["id"]: item for item in old}
+    after = {item["id"]: item for item in new}
+    stayed = [key for key in before if key in after]
+    order = [key for key in after if key in before]
+    unmoved = {key for key, other in zip(stayed, order, strict=True) if key == other}
+    untouched = {key for key in unmoved if before[key] == after[key]}
+    return _listed(old, untouched), _listed(new, untouched)
+
+
+def _listed(items: list[dict[str, Any]], leave_out: set[str]) -> list[dict[str, Any]]:
+    return [
+        {**item, "position": position}
+        for position, item in enumerate(items)
+        if item["id"] not in leave_out
+    ]

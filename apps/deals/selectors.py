@@ -1,0 +1,122 @@
+"""Reads of deals and authorisations. A seller sees its own, a buyer those of the sellers that authorise
+it now, nobody anything else."""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Exists, F, Func, Model, OuterRef, Q, QuerySet, Subquery, UUIDField
+
+from apps.accounts.errors import AccountNotFound
+from apps.accounts.selectors import account_by_reference
+from apps.deals.errors import AuthorizationNotFound, DealNotFound
+from apps.deals.models import Authorization, Deal
+
+M = TypeVar("M", bound=Model)
+
+# Parameter of the list -> what it asks of a deal.
+_FILTERS = {
+    "status": "status",
+    "currency": "currency",
+    "min_price": "final_price__gte",
+    "max_price": "final_price__lte",
+    "updated_after": "updated_at__gt",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of a list that a page needs: `limit` rows on from the row `beyond` (None: the newest),
+    towards older ones, or `backwards` towards newer ones."""
+
+    limit: int
+    beyond: UUID | None = None
+    backwards: bool = False
+
+    def of(self, rows: "QuerySet[M]") -> "QuerySet[M]":
+        if self.beyond is not None:
+            rows = rows.filter(**{f"pk__{'gt' if self.backwards else 'lt'}": self.beyond})
+        return rows.order_by("pk" if self.backwards else "-pk")[: self.limit]
+
+
+def visible_deal(account_id: UUID, deal_id: UUID) -> Deal:
+    """One deal that the account may see now; raises DealNotFound."""
+    allowed = Authorization.objects.filter(seller_id=OuterRef("seller_id"), buyer_id=account_id)
+    deals = Deal.objects.filter(Q(seller_id=account_id) | Exists(allowed))
+    found = deals.filter(pk=deal_id).first()
+    if found is None:
+        raise DealNotFound("There is no such deal, or your account may not see it.")
+    return found
+
+
+def own_deal(seller_id: UUID, deal_id: UUID, *, lock: bool = False) -> Deal:
+    """One deal of the seller, for changing it; raises DealNotFound. `lock` keeps others from it."""
+    deals = Deal.objects.select_for_update() if lock else Deal.objects.all()
+    found = deals.filter(pk=deal_id, seller_id=seller_id).first()
+    if found is None:
+        raise DealNotFound("There is no such deal of yours.")
+    return found
+
+
+def visible_deals(account_id: UUID, *, filters: dict[str, Any], window: Window) -> QuerySet[Deal]:
+    """The deals that the account may see now, as far as the page needs them, with their items.
+
+    `filters` are named in `_FILTERS`; `seller` is an account's id or slug. One that is unknown or has
+    not authorised the account matches nothing.
+    """
+    deals = Deal.objects.prefetch_related("items")
+    wanted = {_FILTERS[name]: value for name, value in filters.items() if name in _FILTERS}
+    rows = Deal.objects.filter(**wanted)
+    if "seller" in filters:
+        seller_id = _visible_seller(account_id, filters["seller"])
+        return deals.none() if seller_id is None else deals.filter(**wanted, seller_id=seller_id)
+    own = window.of(rows.filter(seller_id=account_id)).values("pk")
+    return deals.filter(pk__in=own.union(_granted(rows, account_id, window), all=True))
+
+
+def authorization(seller_id: UUID, authorization_id: UUID) -> Authorization:
+    """One that the seller granted; raises AuthorizationNotFound."""
+    found = Authorization.objects.filter(pk=authorization_id, seller_id=seller_id).first()
+    if found is None:
+        raise AuthorizationNotFound("There is no such authorization granted by you.")
+    return found
+
+
+def authorizations(account_id: UUID, window: Window) -> QuerySet[Authorization]:
+    """Those that the account granted or received, as far as the page needs them."""
+    granted = window.of(Authorization.objects.filter(seller_id=account_id)).values("pk")
+    received = window.of(Authorization.objects.filter(buyer_id=account_id)).values("pk")
+    return Authorization.objects.filter(pk__in=granted.union(received, all=True))
+
+
+def _granted(rows: QuerySet[Deal], buyer_id: UUID, window: Window) -> QuerySet[Any, Any]:
+    """The ids of those of `rows` that the window shows of all sellers that authorise the buyer.
+
+    First each seller's one row that is nearest to the window's start: one step in an index for each.
+    The page is made of the `limit` sellers with the nearest alone, for each of these has a row that
+    comes before all rows of the others. Then as many rows of each of these, merged. So a page costs
+    one step for each seller, however many deals there are.
+    """
+    theirs = rows.filter(seller_id=OuterRef("seller_id"))
+    nearest = Window(1, window.beyond, window.backwards).of(theirs)
+    grants = Authorization.objects.filter(buyer_id=buyer_id)
+    sellers = grants.annotate(nearest=Subquery(nearest.values("pk"))).order_by(
+        F("nearest").asc(nulls_last=True)
+        if window.backwards
+        else F("nearest").desc(nulls_last=True)
+    )
+    each = Func(
+        ArraySubquery(window.of(theirs).values("pk")), function="unnest", output_field=UUIDField()
+    )
+    merged = grants.filter(pk__in=sellers.values("pk")[: window.limit]).annotate(deal=each)
+    return merged.order_by("deal" if window.backwards else "-deal").values("deal")[: window.limit]
+
+
+def _visible_seller(account_id: UUID, reference: str) -> UUID | None:
+    try:
+        seller_id: UUID = account_by_reference(reference).id
+    except AccountNotFound:
+        return None
+    allowed = Authorization.objects.filter(seller_id=seller_id, buyer_id=account_id)
+    return seller_id if seller_id == account_id or allowed.exists() else None
