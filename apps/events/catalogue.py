@@ -7,19 +7,24 @@ from apps.common.schemas import Schema, enum, free_object, integer, obj, resolve
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """A kind of event. `object` describes `data.object`; `changes` whether `data.changes` is there."""
+    """A kind of event. `object` describes `data.object`; `changes` says whether `data.changes` is
+    there, or, as a schema, what it is like."""
 
     name: str
     summary: str
     object: Schema
-    changes: bool = False
+    changes: Schema | bool = False
     version: int = 1
 
     def schema(self) -> Schema:
         """The JSON Schema of the body that is stored, signed and sent."""
         data = {"object": self.object}
         if self.changes:
-            data["changes"] = free_object('What changed: {"field": [old, new]}.')
+            data["changes"] = (
+                self.changes
+                if isinstance(self.changes, dict)
+                else free_object('What changed: {"field": [old, new]}.')
+            )
         envelope = obj(
             {
                 "id": uuid("Also the webhook-id; the same for every attempt."),
@@ -36,7 +41,7 @@ class EventType:
 _types: dict[str, EventType] = {}
 
 
-def define(name: str, summary: str, object: Schema, *, changes: bool = False) -> EventType:
+def define(name: str, summary: str, object: Schema, *, changes: Schema | bool = False) -> EventType:
     """Add a type; each app defines its own in its `events.py`."""
     if name in _types:
         raise ValueError(f"{name} is defined twice")
