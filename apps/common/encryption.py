@@ -6,7 +6,7 @@ token copied into another column does not decrypt there.
 """
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -22,7 +22,13 @@ class UndecipherableError(Exception):
     """No key of the ring opens the value: a key was dropped from ENCRYPTION_KEYS too early."""
 
 
-class EncryptedTextField(models.BinaryField[str | None, str | None]):
+if TYPE_CHECKING:  # generic in the stubs alone
+    _BinaryField = models.BinaryField[str | None, str | None]
+else:
+    _BinaryField = models.BinaryField
+
+
+class EncryptedTextField(_BinaryField):
     """Text that is encrypted in the database and plain in Python; it cannot be filtered by."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
