@@ -60,8 +60,13 @@ def parse_body(
     current: Mapping[str, Any] | None = None,
     partial: bool = False,
 ) -> dict[str, Any]:
-    """The validated body; raises ValidationError (400) with a pointer to each wrong place."""
-    parsed = serializer(data=request.data, partial=partial, context={"current": current})
+    """The validated body; raises ValidationError (400) with a pointer to each wrong place.
+
+    `partial`, for PATCH: what is not sent is left out, without its default.
+    """
+    parsed = serializer(data=request.data, context={"current": current})
+    if partial:
+        _require_nothing(parsed)
     parsed.is_valid(raise_exception=True)
     values: dict[str, Any] = parsed.validated_data
     return values
@@ -81,6 +86,12 @@ def parse_query(serializer: type[Query], request: Request) -> dict[str, Any]:
         raise QueryInvalid(faults)
     values: dict[str, Any] = parsed.validated_data
     return values
+
+
+def _require_nothing(parsed: Body) -> None:
+    """Like DRF's `partial`, which would also let elements of a list be incomplete."""
+    for field in parsed.fields.values():
+        field.required, field.default = False, serializers.empty
 
 
 class QueryInvalid(ValidationError):
