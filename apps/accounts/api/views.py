@@ -34,9 +34,7 @@ class MeView(ApiView):
 
     @extend_schema(operation_id="me", summary="Who am I?", responses={200: ME})
     def get(self, request: Request) -> HttpResponse:
-        account = selectors.account(self.principal.account_id)
-        tag = etag(account.version, self.principal.key_id)
-        return not_modified(request, tag) or self._me(account)
+        return self._me(request, selectors.account(self.principal.account_id))
 
     @extend_schema(
         operation_id="update_me",
@@ -50,13 +48,15 @@ class MeView(ApiView):
         account = services.update_account(
             account_id=current.id, changes=changes, expected=if_match(request)
         )
-        return self._me(account)
+        return self._me(request, account)
 
-    def _me(self, account: Account) -> Json:
+    def _me(self, request: Request, account: Account) -> HttpResponse:
         key = selectors.api_key(account.id, self.principal.key_id)
-        return Json(
+        # Of a key, only its end ever changes.
+        tag = etag(account.version, key.id, key.expires_at and int(key.expires_at.timestamp()))
+        return not_modified(request, tag) or Json(
             {"account": account_object(account), "key": current_key_object(key)},
-            headers={"ETag": etag(account.version, key.id)},
+            headers={"ETag": tag},
         )
 
 

@@ -22,7 +22,11 @@ def etag(version: int, *derived: Any) -> str:
 def not_modified(request: Request, tag: str) -> HttpResponse | None:
     """A 304 when the caller already has `tag`; asked before anything is serialised."""
     header = request.headers.get("If-None-Match")
-    if header is None or (header.strip() != "*" and tag not in _tags(header)):
+    if header is None:
+        return None
+    # Proxies that compress mark a tag as weak; here, unlike with If-Match, it still counts.
+    known = [known.removeprefix("W/") for known in _tags(header)]
+    if tag not in known and known != ["*"]:
         return None
     response = HttpResponse(status=304, headers={"ETag": tag})
     del response["Content-Type"]
