@@ -8,7 +8,9 @@ from django.test import Client
 from apps.accounts.models import Account, ApiKey
 
 if TYPE_CHECKING:
-    from django.test.client import _MonkeyPatchedWSGIResponse as Response
+    from django.test.client import _MonkeyPatchedWSGIResponse
+
+    Response = _MonkeyPatchedWSGIResponse
 
 
 class ApiClient:
