@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import socket
 import sys
 from collections.abc import Callable
@@ -71,6 +72,7 @@ class Supervisor:
         self._demo_is_new = not self._demo_file.exists()
         self._services = self._embedded_services(user_namespaces)
         run_dir = choices.data_dir / "run"
+        self._metrics_dir = run_dir / "metrics"
         self._table = sorted(processes(port=choices.port, run_dir=run_dir), key=lambda p: p.stage)
         names = [service.name for service in self._services] + [row.name for row in self._table]
         self._console = Console([*names, "prepare"])
@@ -81,6 +83,7 @@ class Supervisor:
     def run(self) -> int:
         """Start all, watch over it, stop all."""
         try:
+            self._empty_metrics_dir()
             self._start_services()
             self._prepare()
             self._start_processes()
@@ -146,6 +149,11 @@ class Supervisor:
         if child.status() != 0:
             raise LocalError("The database could not be prepared; the lines above say why")
 
+    def _empty_metrics_dir(self) -> None:
+        """Counters start at zero with the processes that share them."""
+        shutil.rmtree(self._metrics_dir, ignore_errors=True)
+        self._metrics_dir.mkdir()
+
     def _start_processes(self) -> None:
         for row in self._table:
             self._console.say(f"starting {row.name}")
@@ -168,6 +176,7 @@ class Supervisor:
             **os.environ,
             "DATA_DIR": str(self._choices.data_dir),
             "PORT": str(self._choices.port),
+            "PROMETHEUS_MULTIPROC_DIR": str(self._metrics_dir),
         }
         return Program(
             name=row.name,
