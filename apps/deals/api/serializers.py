@@ -17,6 +17,8 @@ _REFERENCE_LENGTH = 63  # of a slug; an id is shorter
 
 
 class DiscountInput(Body):
+    """A discount on the total price."""
+
     type = Choice(choices=DiscountType.choices)
     amount = Amount(
         help_text="Flat: in the currency's minor unit, at most the total price. "
@@ -25,11 +27,15 @@ class DiscountInput(Body):
 
 
 class DealItemInput(Body):
+    """A part of a new deal."""
+
     name = Text(max_length=200)
     price = Amount(help_text="In the minor unit; independent of the deal's total price.")
 
 
 class DealItemReplacement(DealItemInput):
+    """A part of a deal, present or new."""
+
     id = Uuid(required=False, help_text="Of an item of this deal, to keep it; none to add an item.")
 
 
@@ -49,28 +55,18 @@ class DealInput(Body):
 
 
 class DealReplacement(Body):
-    """All of a deal: what is left out of it is gone, but for `status`."""
+    """All of a deal, for PUT: without `status` it keeps the one it has. For PATCH, some of it."""
 
     name = Text(max_length=200)
     total_price = Amount()
     currency = Currency(help_text="An active ISO 4217 code.")
     status = Choice(choices=DealStatus.choices, required=False)
     discount = DiscountInput(
-        default=None, allow_null=True, help_text="Left out or null: no discount."
+        default=None, allow_null=True, help_text="Null, or left out of PUT: no discount."
     )
-    items = DealItemReplacement(**_ITEMS)
-
-
-class DealChanges(Body):
-    """Some of a deal. Not `partial`, which would let items lack their parts."""
-
-    name = Text(max_length=200, required=False)
-    total_price = Amount(required=False)
-    currency = Currency(required=False, help_text="An active ISO 4217 code.")
-    status = Choice(choices=DealStatus.choices, required=False)
-    discount = DiscountInput(required=False, allow_null=True, help_text="Null: no discount.")
     items = DealItemReplacement(
-        **_ITEMS, required=False, help_text="Replaces all items, as PUT does."
+        **_ITEMS,
+        help_text="All of them: one with an id is updated, without one added, one left out deleted.",
     )
 
 
@@ -92,4 +88,6 @@ class DealsQuery(PageQuery):
 
 
 class AuthorizationInput(Body):
+    """Whom to let see the caller's deals."""
+
     buyer = Text(max_length=_REFERENCE_LENGTH, help_text="Id or slug of the buyer's account.")

@@ -11,13 +11,12 @@ from apps.common.api.conditional import etag, if_match, not_modified
 from apps.common.api.idempotency import idempotent
 from apps.common.api.pagination import PageQuery, keyset_page
 from apps.common.api.responses import Json, NoContent
-from apps.common.api.serializers import Body, parse_body, parse_query
+from apps.common.api.serializers import parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.schemas import page
 from apps.deals import selectors, services
 from apps.deals.api.serializers import (
     AuthorizationInput,
-    DealChanges,
     DealInput,
     DealReplacement,
     DealsQuery,
@@ -128,7 +127,7 @@ class DealView(ApiView):
         responses={200: DEAL},
     )
     def put(self, request: Request, deal_id: UUID) -> HttpResponse:
-        return self._edit(request, deal_id, DealReplacement)
+        return self._edit(request, deal_id, partial=False)
 
     @extend_schema(
         operation_id="change_deal",
@@ -137,12 +136,12 @@ class DealView(ApiView):
             "What is left out stays as it is; `items` replace all items, as in PUT. `status` `sold` "
             "records a sale made elsewhere, `withdrawn` does what DELETE does; either is final."
         ),
-        request=DealChanges,
+        request=DealReplacement,
         examples=[_LOWERED, _SOLD],
         responses={200: DEAL},
     )
     def patch(self, request: Request, deal_id: UUID) -> HttpResponse:
-        return self._edit(request, deal_id, DealChanges)
+        return self._edit(request, deal_id, partial=True)
 
     @extend_schema(
         operation_id="withdraw_deal",
@@ -163,12 +162,12 @@ class DealView(ApiView):
         )
         return NoContent()
 
-    def _edit(self, request: Request, deal_id: UUID, body: type[Body]) -> HttpResponse:
+    def _edit(self, request: Request, deal_id: UUID, *, partial: bool) -> HttpResponse:
         present = selectors.own_deal(self.principal.account_id, deal_id)
         expected = if_match(request)
         # Before the body is read: one made from an older version is stale rather than invalid.
         services.require_editable(present, expected)
-        changes = parse_body(body, request, current=_object(present))
+        changes = parse_body(DealReplacement, request, current=_object(present), partial=partial)
         deal = services.edit_deal(
             seller_id=present.seller_id,
             deal_id=deal_id,
