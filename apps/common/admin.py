@@ -1,10 +1,26 @@
 """The base of every page in the back office."""
 
+from typing import Any
+from uuid import UUID
+
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+
+from apps.common.actor import Actor, ActorKind
+from apps.common.middleware import request_id_of
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """The person who is signed in, as services want it."""
+    return Actor(
+        kind=ActorKind.USER,
+        id=str(request.user.pk),
+        label=request.user.get_username(),
+        request_id=request_id_of(request),
+    )
 
 
 class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -25,9 +41,14 @@ class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the
 
 class BaseModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     """Rows are records: nothing is deleted here, and state is changed only by actions that call the
-    same services as the API. A page may open fields for editing by naming them in `editable`."""
+    same services as the API. A page may open fields for editing by naming them in `editable`.
+
+    A search for a whole id looks into the columns of `search_ids`, by their indexes (`id__exact` in
+    `search_fields` would compare text, row by row); any other search into `search_fields`, if any.
+    """
 
     editable: tuple[str, ...] = ()
+    search_ids: tuple[str, ...] = ()
     paginator = UncountedPaginator
     show_full_result_count = False
     list_per_page = 50
@@ -38,6 +59,24 @@ class BaseModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in 
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return (*self.search_fields, *self.search_ids)  # any at all, and the page has a search box
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
+    ) -> "tuple[QuerySet[Any], bool]":
+        if not search_term:
+            return queryset, False
+        try:
+            wanted = UUID(search_term.strip())
+        except ValueError:
+            conditions = Q.create(
+                [(name, search_term.strip()) for name in self.search_fields], Q.OR
+            )
+        else:
+            conditions = Q.create([(name, wanted) for name in self.search_ids], Q.OR)
+        return queryset.filter(conditions) if conditions else queryset.none(), False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         names = [field.name for field in self.model._meta.fields if field.name not in self.editable]

@@ -13,7 +13,7 @@ from apps.events.models import Channel, ChannelMember, Consumer, Event
 class EventAdmin(BaseModelAdmin):
     list_display = ("position", "type", "subject", "account_id", "actor_label", "occurred_at")
     list_filter = ("type",)
-    search_fields = ("id__exact", "subject__exact", "account_id__exact")
+    search_ids = ("pk", "subject", "account_id")
     search_help_text = "A whole id: of the event, its subject or its account."
     exclude = ("payload",)
     readonly_fields = ("body",)
