@@ -5,6 +5,7 @@ from typing import Any, Literal
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework.serializers import ListSerializer
 
 from apps.common.api.problems import PROBLEM
 from apps.common.api.views import ApiView
@@ -58,6 +59,18 @@ class ApiSchema(AutoSchema):
         description = super().get_description() or ""
         scope = self._scope()
         return f"{description}\n\nScope: `{scope}`." if scope else description
+
+    def _map_serializer_field(
+        self, field: Any, direction: Any, bypass_extensions: bool = False
+    ) -> Any:
+        """Spectacular leaves out how many objects a list may have."""
+        plain: Any = super()._map_serializer_field
+        schema = plain(field, direction, bypass_extensions)
+        if isinstance(field, ListSerializer):
+            for keyword, bound in (("minItems", "min_length"), ("maxItems", "max_length")):
+                if getattr(field, bound) is not None:
+                    schema[keyword] = getattr(field, bound)
+        return schema
 
     def _scope(self) -> str | None:
         return self.view.required_scope(self.method) if isinstance(self.view, ApiView) else None
