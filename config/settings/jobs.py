@@ -17,6 +17,8 @@ class Job(NamedTuple):
 JOBS: dict[str, Job] = {
     "events.dispatch": Job("fast", 1.0),
     "webhooks.deliver": Job("fast", 1.0),
+    "orders.expire": Job("slow", 2.0),
+    "orders.reconcile_stock": Job("slow", 3600.0),
     "common.heartbeat.fast": Job("fast", 10.0),
     "common.heartbeat.slow": Job("slow", 10.0),
     "common.maintain": Job("slow", 600.0),

@@ -93,11 +93,25 @@ class Currency(Text):
 class Metadata(serializers.DictField):
     """A JSON object of the caller's own, 16 kB at the most."""
 
-    default_error_messages = {"too_large": "Metadata may have 16,384 bytes as JSON at the most."}
+    default_error_messages = {
+        "too_large": "Metadata may have 16,384 bytes as JSON at the most.",
+        "number_too_large": "Its numbers may be up to ±2^63; send a larger one as a string.",
+    }
     max_bytes = 16_384
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         value: dict[str, Any] = super().to_internal_value(data)
         if len(orjson.dumps(value)) > self.max_bytes:
             self.fail("too_large")
+        if _has_huge_number(value):
+            self.fail("number_too_large")
         return value
+
+
+def _has_huge_number(node: Any) -> bool:
+    """Whether jsonb would give back, for a float of `node`, an integer that no JSON of ours can hold."""
+    if isinstance(node, dict):
+        return any(map(_has_huge_number, node.values()))
+    if isinstance(node, list):
+        return any(map(_has_huge_number, node))
+    return isinstance(node, float) and abs(node) >= 2**63

@@ -1,0 +1,180 @@
+"""What orders and products look like, to the API and to the listeners of their events, and which
+events there are."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from apps.common.clock import rfc3339
+from apps.common.schemas import (
+    array,
+    boolean,
+    component,
+    enum,
+    integer,
+    nullable,
+    obj,
+    string,
+    timestamp,
+    uuid,
+)
+from apps.events.catalogue import EventType, define
+from apps.orders.enums import OrderStatus
+from apps.orders.models import Order, OrderLine, Product, Stock
+
+PRODUCT = component(
+    "Product",
+    obj(
+        {
+            "id": uuid(),
+            "sku": string("What orders name it by."),
+            "name": string(),
+            "price": integer("In the currency's minor unit."),
+            "currency": string("ISO 4217."),
+            "active": boolean("Whether it can be ordered."),
+            "low_stock_threshold": nullable(
+                integer("At this much available or less, `product.stock_low` is told; null = off.")
+            ),
+            "stock": obj(
+                {
+                    "on_hand": integer("On the shelf, reserved or not."),
+                    "reserved": integer("Held for orders not yet shipped."),
+                    "available": integer("What can still be ordered."),
+                }
+            ),
+            "version": integer("Counts what clients write, not what orders do to the stock."),
+            "created_at": timestamp(),
+            "updated_at": timestamp(),
+        }
+    ),
+)
+
+_LINE = component(
+    "OrderItem",
+    obj(
+        {
+            "id": uuid(),
+            "sku": string(),
+            "name": string("The product's, when it was ordered."),
+            "quantity": integer(),
+            "unit_price": integer("The product's, when it was ordered."),
+            "total": integer(),
+        }
+    ),
+)
+
+ORDER_PROPERTIES = {
+    "id": uuid(),
+    "number": integer("For people: unique, increasing, with gaps."),
+    "external_id": nullable(string("The caller's own id, unique per storefront.")),
+    "storefront": string("Its code."),
+    "customer_id": string("The caller's own id of the customer."),
+    "status": enum(list(OrderStatus.values)),
+    "currency": string("ISO 4217."),
+    "total": integer("In the currency's minor unit."),
+    "items": array(_LINE),
+    "tracking_company": nullable(string()),
+    "tracking_number": nullable(string()),
+    "tracking_link": nullable(string(format="uri")),
+    "reservation_expires_at": nullable(timestamp("When a pending order loses its stock.")),
+    "version": integer(),
+    "created_at": timestamp(),
+    "updated_at": timestamp(),
+}
+
+# Events outlive an erasure, so they tell neither the address nor the caller's metadata.
+ORDER_TOLD = component("OrderTold", obj(ORDER_PROPERTIES))
+PRIVATE_FIELDS = ("shipping_address", "metadata")
+
+ORDER_CREATED = define("order.created", "An order was placed, its stock reserved.", ORDER_TOLD)
+ORDER_UPDATED = define(
+    "order.updated",
+    "Details or items of an order changed, or a deleted order was restored. `changes` leaves out "
+    "`shipping_address` and `metadata`: read the order.",
+    ORDER_TOLD,
+    changes=True,
+)
+ORDER_DELETED = define("order.deleted", "An order was deleted.", ORDER_TOLD)
+PRODUCT_STOCK_LOW = define(
+    "product.stock_low",
+    "What is available of a product fell to its `low_stock_threshold` or below; told once until "
+    "there is enough again.",
+    PRODUCT,
+)
+
+
+def _step(status: OrderStatus, summary: str) -> EventType:
+    return define(f"order.{status.value}", summary, ORDER_TOLD, changes=True)
+
+
+# The event of reaching a status.
+REACHED: dict[OrderStatus, EventType] = {
+    OrderStatus.CONFIRMED: _step(OrderStatus.CONFIRMED, "An order was confirmed."),
+    OrderStatus.SHIPPED: _step(OrderStatus.SHIPPED, "An order was shipped; it left the stock."),
+    OrderStatus.COMPLETED: _step(OrderStatus.COMPLETED, "An order was completed."),
+    OrderStatus.CANCELED: _step(OrderStatus.CANCELED, "An order was canceled, its stock released."),
+    OrderStatus.EXPIRED: _step(
+        OrderStatus.EXPIRED, "An order's reservation ran out, its stock was released."
+    ),
+    OrderStatus.RETURNED: _step(
+        OrderStatus.RETURNED, "An order came back; its items are in stock again."
+    ),
+}
+
+
+def product_object(product: Product, stock: Stock) -> dict[str, Any]:
+    return {
+        "id": str(product.id),
+        "sku": product.sku,
+        "name": product.name,
+        "price": product.price,
+        "currency": product.currency,
+        "active": product.is_active,
+        "low_stock_threshold": stock.low_stock_threshold,
+        "stock": {
+            "on_hand": stock.on_hand,
+            "reserved": stock.reserved,
+            "available": stock.available,
+        },
+        "version": product.version,
+        "created_at": rfc3339(product.created_at),
+        "updated_at": rfc3339(product.updated_at),
+    }
+
+
+def line_object(line: OrderLine) -> dict[str, Any]:
+    return {
+        "id": str(line.id),
+        "sku": line.sku,
+        "name": line.name,
+        "quantity": line.quantity,
+        "unit_price": line.unit_price,
+        "total": line.total,
+    }
+
+
+def order_object(order: Order, lines: Iterable[OrderLine]) -> dict[str, Any]:
+    """The order as every reader of its events may see it; `order.storefront` must be loaded."""
+    return {
+        "id": str(order.id),
+        "number": order.number,
+        "external_id": order.external_id,
+        "storefront": order.storefront.code,
+        "customer_id": order.customer_id,
+        "status": order.status,
+        "currency": order.currency,
+        "total": order.total,
+        "items": [line_object(line) for line in lines],
+        "tracking_company": order.tracking_company,
+        "tracking_number": order.tracking_number,
+        "tracking_link": order.tracking_link,
+        "reservation_expires_at": moment(order.reservation_expires_at),
+        "version": order.version,
+        "created_at": rfc3339(order.created_at),
+        "updated_at": rfc3339(order.updated_at),
+    }
+
+
+def moment(value: datetime | None) -> str | None:
+    """A time that may be missing, as the API tells it."""
+    return None if value is None else rfc3339(value)

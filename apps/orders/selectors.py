@@ -1,0 +1,176 @@
+"""Reads of the orders app, each within the rows of one account."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import F, Q, QuerySet
+
+from apps.common.ids import uuid7_floor
+from apps.orders.errors import OrderNotFound, ProductNotFound, StorefrontNotFound
+from apps.orders.models import (
+    Order,
+    OrderChange,
+    OrderLine,
+    Product,
+    Stock,
+    StockMovement,
+    Storefront,
+)
+
+
+def storefronts(account_id: UUID) -> "QuerySet[Storefront]":
+    """The storefronts of an account."""
+    return Storefront.objects.filter(account_id=account_id)
+
+
+def storefront(account_id: UUID, storefront_id: UUID) -> Storefront:
+    """One of them; raises StorefrontNotFound."""
+    found = storefronts(account_id).filter(pk=storefront_id).first()
+    if found is None:
+        raise StorefrontNotFound("There is no such storefront.")
+    return found
+
+
+def products(
+    account_id: UUID,
+    *,
+    q: str | None = None,
+    sku: str | None = None,
+    currency: str | None = None,
+    active: bool | None = None,
+) -> "QuerySet[Product]":
+    """The products of an account with their stock; `q` is the start of a sku or part of a name."""
+    rows = Product.objects.select_related("stock").filter(account_id=account_id)
+    if q is not None:
+        rows = rows.filter(Q(sku__startswith=q) | Q(name__icontains=q))
+    if sku is not None:
+        rows = rows.filter(sku=sku)
+    if currency is not None:
+        rows = rows.filter(currency=currency)
+    if active is not None:
+        rows = rows.filter(is_active=active)
+    return rows
+
+
+def product(account_id: UUID, product_id: UUID) -> Product:
+    """One of them; raises ProductNotFound."""
+    found = products(account_id).filter(pk=product_id).first()
+    if found is None:
+        raise ProductNotFound("There is no such product.")
+    return found
+
+
+def product_by_sku(account_id: UUID, sku: str) -> Product | None:
+    """The product that orders name by `sku`."""
+    return products(account_id, sku=sku).first()
+
+
+def stock_movements(account_id: UUID, product_id: UUID) -> "QuerySet[StockMovement]":
+    """The ledger of a product; raises ProductNotFound."""
+    return StockMovement.objects.filter(product=product(account_id, product_id))
+
+
+def orders(
+    account_id: UUID,
+    *,
+    status: str | None = None,
+    storefront: str | None = None,
+    customer_id: str | None = None,
+    external_id: str | None = None,
+    sku: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+) -> "QuerySet[Order]":
+    """The orders of an account that are not deleted; `created_*` are exclusive."""
+    rows = Order.objects.select_related("storefront").filter(account_id=account_id, deleted_at=None)
+    if status is not None:
+        rows = rows.filter(status=status)
+    if storefront is not None:
+        rows = rows.filter(storefront__in=storefronts(account_id).filter(code=storefront))
+    if customer_id is not None:
+        rows = rows.filter(customer_id=customer_id)
+    if external_id is not None:
+        # By the unique index of each storefront; an account has a few.
+        rows = rows.filter(storefront__in=storefronts(account_id), external_id=external_id)
+    if sku is not None:
+        named = Product.objects.filter(account_id=account_id, sku=sku)
+        rows = rows.filter(pk__in=OrderLine.objects.filter(product__in=named).values("order"))
+    # Order ids carry the millisecond of created_at (uuid7_at), so that their index finds the range.
+    if created_after is not None:
+        rows = rows.filter(pk__gte=uuid7_floor(created_after), created_at__gt=created_after)
+    if created_before is not None:
+        rows = rows.filter(created_at__lt=created_before, pk__lt=_ceiling(created_before))
+    return rows
+
+
+def order(account_id: UUID, order_id: UUID) -> Order:
+    """One order that is not deleted; raises OrderNotFound."""
+    found = orders(account_id).filter(pk=order_id).first()
+    if found is None:
+        raise OrderNotFound("There is no such order.")
+    return found
+
+
+def lines_of(order: Order) -> list[OrderLine]:
+    """The lines in the order in which they were added; from memory when they were prefetched."""
+    return sorted(order.lines.all(), key=lambda line: line.id)
+
+
+def history(account_id: UUID, order_id: UUID) -> "QuerySet[OrderChange]":
+    """Every change of an order; raises OrderNotFound."""
+    return OrderChange.objects.filter(order=order(account_id, order_id))
+
+
+def low_products(order_ids: Iterable[UUID]) -> list[UUID]:
+    """The products in these orders that are at their threshold without that having been told."""
+    ordered = OrderLine.objects.filter(order__in=list(order_ids)).values("product")
+    low = Stock.objects.filter(
+        product__in=ordered,
+        is_low=False,
+        low_stock_threshold__gte=F("on_hand") - F("reserved"),
+    )
+    return list(low.values_list("pk", flat=True))
+
+
+class Drift(NamedTuple):
+    """The counters of a product beside the sums of its ledger."""
+
+    product_id: UUID
+    on_hand: int
+    reserved: int
+    ledger_on_hand: int
+    ledger_reserved: int
+
+    @property
+    def has_drifted(self) -> bool:
+        return (self.on_hand, self.reserved) != (self.ledger_on_hand, self.ledger_reserved)
+
+
+# One statement, so one snapshot: counters and ledger always change together.
+_DRIFT = """
+WITH batch AS (
+  SELECT product_id, on_hand, reserved FROM orders_stock
+   WHERE product_id > %(after)s ORDER BY product_id LIMIT %(limit)s
+)
+SELECT b.product_id, b.on_hand, b.reserved, m.on_hand, m.reserved FROM batch b
+ CROSS JOIN LATERAL (
+   SELECT coalesce(sum(on_hand), 0)::bigint AS on_hand, coalesce(sum(reserved), 0)::bigint AS reserved
+     FROM orders_stockmovement WHERE product_id = b.product_id) m
+ ORDER BY b.product_id
+"""
+
+
+def compared_stock(*, after: UUID, limit: int) -> list[Drift]:
+    """The next `limit` products after the id `after`, counters beside the sums of their ledgers."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DRIFT, {"after": after, "limit": limit})
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return [Drift(*row) for row in rows]
+
+
+def _ceiling(moment: datetime) -> UUID:
+    """Above every id of the millisecond of `moment`."""
+    return UUID(int=uuid7_floor(moment).int + (1 << 80))
