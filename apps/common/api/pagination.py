@@ -59,9 +59,7 @@ class PageQuery(Query):
     limit = serializers.IntegerField(
         min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT, help_text="Rows on a page."
     )
-    cursor = CursorField(
-        required=False, max_length=64, help_text="From `next` or `previous` of another page."
-    )
+    cursor = CursorField(required=False, help_text="From `next` or `previous` of another page.")
 
 
 def keyset_page(
