@@ -1,9 +1,10 @@
 """What every test may use: plain functions and classes here, fixtures in tests/conftest.py."""
 
 from tests.support.api import ApiClient
-from tests.support.concurrency import background, concurrently
+from tests.support.concurrency import background, concurrently, holding, somebody_waits_for_a_lock
 from tests.support.jobs import run_jobs
 from tests.support.receiver import Answer, Received, Receiver
+from tests.support.tables import table_of
 from tests.support.waiting import wait_until
 
 __all__ = [
@@ -13,6 +14,9 @@ __all__ = [
     "Receiver",
     "background",
     "concurrently",
+    "holding",
     "run_jobs",
+    "somebody_waits_for_a_lock",
+    "table_of",
     "wait_until",
 ]

@@ -44,6 +44,29 @@ def background(work: Callable[[], T]) -> Iterator["Future[T]"]:
         future.result(TIMEOUT_SECONDS)
 
 
+@contextmanager
+def holding(statement: str, *parameters: Any) -> Iterator[None]:
+    """Another transaction has run `statement`, and keeps its locks while the block runs."""
+    other = connection.copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute(statement, parameters)
+        yield
+    finally:
+        other.close()  # rolls back
+
+
+def somebody_waits_for_a_lock() -> bool:
+    """Whether a connection of this test's database waits for another's lock just now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+            " WHERE NOT l.granted AND a.datname = current_database())"
+        )
+        return bool(cursor.fetchone()[0])
+
+
 def _with_own_connection(work: Callable[..., T], *arguments: Any) -> T:
     try:
         return work(*arguments)
