@@ -1,0 +1,110 @@
+"""The back office's pages of deals: all can be read, state changes by actions alone."""
+
+import pytest
+from django.contrib.admin import site
+from django.test import Client
+
+from apps.accounts.models import User
+from apps.deals.models import Authorization, Deal, DealHistory
+from apps.events.models import ChannelMember
+from tests.deals.support import DEALS, Deals, types
+from tests.support import ApiClient
+
+
+@pytest.fixture
+def office(db: None) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("operator"))
+    return client
+
+
+def act(office: Client, model: str, action: str, *chosen: str) -> str:
+    answer = office.post(
+        f"/admin/deals/{model}/", {"action": action, "_selected_action": chosen}, follow=True
+    )
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def test_every_page_can_be_read_and_searched(
+    office: Client, seller: ApiClient, authorized: str, deals: Deals
+) -> None:
+    deal = deals(discount={"type": "flat", "amount": 1})
+
+    for model in site._registry:
+        if model._meta.app_label != "deals":
+            continue
+        path = f"/admin/deals/{model._meta.model_name}/"
+        row = model._default_manager.all()[0]
+        for query in ("", f"?q={row.pk}", "?q=the-seller", "?q=%22x%00", f"?q={deal['id']}"):
+            assert office.get(path + query).status_code == 200
+        assert office.get(f"{path}{row.pk}/change/").status_code == 200
+        assert office.get(f"{path}{row.pk}/delete/").status_code == 403
+        assert office.get(f"{path}add/").status_code == 403
+
+
+def test_deal_page_shows_items_and_timeline(
+    office: Client, seller: ApiClient, deals: Deals
+) -> None:
+    deal = deals()
+    seller.patch(f"{DEALS}/{deal['id']}", {"total_price": 4_321})
+
+    page = office.get(f"/admin/deals/deal/{deal['id']}/change/").content.decode()
+
+    assert "9.00 EUR" in page
+    assert "4321" in page
+    assert "deal.created" in page
+    assert "deal.updated" in page
+    assert seller.key.prefix in page
+
+
+def test_saving_the_page_changes_nothing(office: Client, deals: Deals) -> None:
+    deal = deals()
+    before = Deal.objects.values().get()
+
+    office.post(f"/admin/deals/deal/{deal['id']}/change/", {"name": "x", "status": "sold"})
+
+    assert Deal.objects.values().get() == before
+
+
+def test_search_by_id_and_by_the_seller(office: Client, seller: ApiClient, deals: Deals) -> None:
+    deals(name="This one")
+
+    for term in (Deal.objects.get().id, seller.account.id, "the-sel"):
+        assert "This one" in office.get(f"/admin/deals/deal/?q={term}").content.decode()
+    assert "This one" not in office.get("/admin/deals/deal/?q=else").content.decode()
+
+
+@pytest.mark.parametrize(("action", "status"), [("mark_sold", "sold"), ("withdraw", "withdrawn")])
+def test_closing_goes_through_the_service(
+    office: Client, deals: Deals, action: str, status: str
+) -> None:
+    deal = deals()
+
+    assert f"is {status}" in act(office, "deal", action, deal["id"])
+    assert types(deal["id"]) == ["deal.created", f"deal.{status}"]
+    assert DealHistory.objects.order_by("id")[1].actor["label"] == "operator"
+
+    assert "stays as it is" in act(office, "deal", action, deal["id"])
+    assert len(types(deal["id"])) == 2
+
+
+def test_revoking_goes_through_the_service(office: Client, authorized: str) -> None:
+    assert "revoked." in act(office, "authorization", "revoke", authorized)
+
+    assert not Authorization.objects.exists()
+    assert not ChannelMember.objects.exists()
+    assert types(authorized) == ["authorization.granted", "authorization.revoked"]
+
+
+def test_one_without_the_right_cannot_act(deals: Deals) -> None:
+    deal = deals()
+    client = Client()
+    client.force_login(User.objects.create_user("guest", is_staff=True))
+
+    act_status = client.post(
+        "/admin/deals/deal/", {"action": "withdraw", "_selected_action": [deal["id"]]}
+    ).status_code
+
+    assert act_status == 403
+    assert Deal.objects.get().status == "available"
