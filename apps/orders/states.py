@@ -75,5 +75,15 @@ def transition(order: Order, target: OrderStatus, actor: Actor, at: datetime) ->
     return step
 
 
+def describe() -> str:
+    """The table for people, as Markdown."""
+    return "\n".join(
+        f"- `{step.source.value}` → `{step.target.value}`"
+        + (" (by itself)" if step.actors == _SYSTEM else "")
+        + (f", stock is {step.stock.value}" if step.stock else "")
+        for step in TRANSITIONS
+    )
+
+
 def _is_for(step: Transition, source: OrderStatus, actor: Actor) -> bool:
     return step.source is source and actor.kind in step.actors

@@ -1,3 +1,22 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from apps.orders.api import catalogue_views, views
+
+urlpatterns = [
+    path("storefronts", catalogue_views.StorefrontsView.as_view()),
+    path("storefronts/<uuid:storefront_id>", catalogue_views.StorefrontView.as_view()),
+    path("products", catalogue_views.ProductsView.as_view()),
+    path("products/by-sku/<path:sku>", catalogue_views.ProductBySkuView.as_view()),
+    path("products/<uuid:product_id>", catalogue_views.ProductView.as_view()),
+    path("products/<uuid:product_id>/stock", catalogue_views.StockView.as_view()),
+    path(
+        "products/<uuid:product_id>/stock-adjustments",
+        catalogue_views.StockAdjustmentsView.as_view(),
+    ),
+    path(
+        "products/<uuid:product_id>/stock-movements", catalogue_views.StockMovementsView.as_view()
+    ),
+    path("orders", views.OrdersView.as_view()),
+    path("orders/<uuid:order_id>", views.OrderView.as_view()),
+    path("orders/<uuid:order_id>/history", views.OrderHistoryView.as_view()),
+]

@@ -73,6 +73,13 @@ class Placed(NamedTuple):
     lines: list[OrderLine]
 
 
+class Answered(NamedTuple):
+    """The key's first request was answered before: this is what it was told."""
+
+    stored: IdempotencyKey
+    asked: Retryable
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """The idempotency key of a request; `answer` makes the columns of the row that remembers what is
@@ -95,7 +102,7 @@ class _Read:
 @retried
 def place_order(
     *, account_id: UUID, actor: Actor, wanted: NewOrder, retry: Retry | None = None
-) -> Placed | IdempotencyKey:
+) -> Placed | Answered:
     """Place an order and reserve its stock, or return what the key's first request was answered.
 
     Call it outside a transaction: the second call of the database is one. Raises OrderInvalid,
@@ -104,7 +111,7 @@ def place_order(
     """
     for _ in range(MAX_ATTEMPTS):
         read = _read(account_id, wanted, retry)
-        if isinstance(read, IdempotencyKey):
+        if isinstance(read, Answered):
             return read
         placed = _build(account_id, wanted, read)
         outcome, available = _write(placed, actor, retry)
@@ -115,7 +122,7 @@ def place_order(
     raise Unavailable("The products are being changed just now.", code="busy")
 
 
-def _read(account_id: UUID, wanted: NewOrder, retry: Retry | None) -> _Read | IdempotencyKey:
+def _read(account_id: UUID, wanted: NewOrder, retry: Retry | None) -> _Read | Answered:
     key = retry.asked.key if retry else None
     with connection.cursor() as cursor:
         cursor.execute(
@@ -124,9 +131,9 @@ def _read(account_id: UUID, wanted: NewOrder, retry: Retry | None) -> _Read | Id
             [account_id, wanted.storefront, wanted.items.skus, key, KEPT_SECONDS],
         )
         at, number, storefront, products, *answer = cursor.fetchone()
-    if answer[0] is not None:
+    if retry is not None and answer[0] is not None:
         columns = zip(("status", "fingerprint", "body", "location"), answer, strict=True)
-        return IdempotencyKey(**dict(columns))
+        return Answered(IdempotencyKey(**dict(columns)), retry.asked)
     if storefront is None:
         fault = Fault("/storefront", "unknown_storefront", "You have no storefront of this code.")
         raise OrderInvalid(CORRECT, faults=[fault])

@@ -1,0 +1,201 @@
+"""Input of the calls on storefronts, products and orders."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.validators import RegexValidator, URLValidator
+from rest_framework import serializers
+
+from apps.common.api.fields import Amount, Boolean, Choice, Currency, Integer, Metadata, Text
+from apps.common.api.pagination import PageQuery
+from apps.common.api.serializers import Body
+from apps.orders.api.representations import ADDRESS_FIELDS
+from apps.orders.enums import (
+    MAX_LINES,
+    MAX_ON_HAND,
+    MAX_QUANTITY,
+    MAX_RESERVATION_MINUTES,
+    OrderStatus,
+)
+
+_ITEMS: dict[str, Any] = {"many": True, "min_length": 1, "max_length": MAX_LINES}
+
+
+class Sku(Text):
+    """A product's name among programs."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=100, **kwargs)
+
+
+def _threshold(**kwargs: Any) -> Integer:
+    return Integer(
+        min_value=0,
+        max_value=MAX_ON_HAND,
+        allow_null=True,
+        help_text="At this much available or less, `product.stock_low` is told; null = off.",
+        **kwargs,
+    )
+
+
+def _minutes(**kwargs: Any) -> Integer:
+    return Integer(
+        min_value=1,
+        max_value=MAX_RESERVATION_MINUTES,
+        allow_null=True,
+        help_text="How long a pending order holds its stock; null = without end.",
+        **kwargs,
+    )
+
+
+class StorefrontInput(Body):
+    code = Text(
+        max_length=63,
+        validators=[
+            RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", "Letters, digits, dots, - and _ only.")
+        ],
+        help_text="What orders name it by; it stays.",
+    )
+    name = Text(max_length=200)
+    currency = Currency(help_text="Of its orders; their products must have it too.")
+    reservation_minutes = _minutes(default=None)
+
+
+class StorefrontChanges(Body):
+    name = Text(max_length=200, required=False)
+    currency = Currency(required=False)
+    reservation_minutes = _minutes(required=False)
+
+
+class ProductInput(Body):
+    sku = Sku(help_text="What orders name it by; it stays.")
+    name = Text(max_length=200)
+    price = Amount()
+    currency = Currency()
+    active = Boolean(source="is_active", default=True, help_text="Whether it can be ordered.")
+    low_stock_threshold = _threshold(default=None)
+    stock = Integer(min_value=0, max_value=MAX_ON_HAND, default=0, help_text="Pieces on hand.")
+
+
+class ProductReplacement(Body):
+    """All that can be written of a product; `stock` left out stays as it is."""
+
+    name = Text(max_length=200)
+    price = Amount()
+    currency = Currency()
+    active = Boolean(source="is_active", default=True, help_text="Whether it can be ordered.")
+    low_stock_threshold = _threshold(default=None)
+    stock = Integer(
+        min_value=0, max_value=MAX_ON_HAND, required=False, help_text="Pieces on hand, as counted."
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        """A `stock` as GET shows it is a read-only member like others: ignored when unchanged."""
+        current = self.context.get("current") or {}
+        if isinstance(data, Mapping) and data.get("stock") == current.get("stock"):
+            data = {name: value for name, value in data.items() if name != "stock"}
+        return super().to_internal_value(data)
+
+
+class ProductChanges(Body):
+    name = Text(max_length=200, required=False)
+    price = Amount(required=False)
+    currency = Currency(required=False)
+    active = Boolean(source="is_active", required=False, help_text="Whether it can be ordered.")
+    low_stock_threshold = _threshold(required=False)
+
+
+class StockAdjustment(Body):
+    delta = Integer(
+        min_value=-MAX_ON_HAND, max_value=MAX_ON_HAND, help_text="Pieces more or, below 0, less."
+    )
+    reason = Text(max_length=200)
+
+    default_error_messages = {"zero": "An adjustment by nothing is none."}
+
+    def validate_delta(self, delta: int) -> int:
+        if delta == 0:
+            self.fail("zero")
+        return delta
+
+
+class StockCount(Body):
+    on_hand = Integer(min_value=0, max_value=MAX_ON_HAND, help_text="Pieces, as counted.")
+
+
+class OrderItemInput(Body):
+    sku = Sku()
+    quantity = Integer(min_value=1, max_value=MAX_QUANTITY)
+
+
+def _address_field(name: str, max_length: int) -> Text:
+    if name == "country":
+        country = RegexValidator(r"^[A-Z]{2}\Z", "Two capital letters (ISO 3166), e.g. DE.")
+        return Text(max_length=max_length, required=False, validators=[country])
+    return Text(max_length=max_length, required=False, allow_blank=True)
+
+
+class ShippingAddressInput(Body):
+    """Where the order goes; every member may be left out."""
+
+    def get_fields(self) -> dict[str, Any]:
+        return {name: _address_field(name, length) for name, length in ADDRESS_FIELDS.items()}
+
+
+class OrderInput(Body):
+    storefront = Text(max_length=63, help_text="Its code.")
+    customer_id = Text(max_length=100, help_text="Your own id of the customer.")
+    items = OrderItemInput(**_ITEMS, help_text="Lines of one sku are summed.")
+    external_id = Text(
+        max_length=100,
+        allow_null=True,
+        default=None,
+        help_text="Your own id, unique per storefront.",
+    )
+    shipping_address = ShippingAddressInput(allow_null=True, default=None)
+    metadata = Metadata(default=dict)
+
+
+def _tracking(max_length: int, **kwargs: Any) -> Text:
+    return Text(
+        max_length=max_length, required=False, allow_null=True, trim_whitespace=False, **kwargs
+    )
+
+
+class OrderChanges(Body):
+    status = Choice(choices=OrderStatus.choices, required=False)
+    tracking_company = _tracking(100)
+    tracking_number = _tracking(200, help_text="Kept as sent.")
+    tracking_link = _tracking(
+        2000, validators=[URLValidator(schemes=["http", "https"])], help_text="http or https."
+    )
+    shipping_address = ShippingAddressInput(
+        required=False, allow_null=True, help_text="Replaces the whole address."
+    )
+    items = OrderItemInput(
+        **_ITEMS,
+        required=False,
+        help_text="All of them, while pending or confirmed; a sku that stays keeps its price.",
+    )
+    metadata = Metadata(required=False, help_text="Replaces the whole object.")
+
+
+class ProductsQuery(PageQuery):
+    q = serializers.CharField(
+        required=False, max_length=100, help_text="The start of a sku, or part of a name."
+    )
+    sku = serializers.CharField(required=False, max_length=100)
+    currency = serializers.CharField(required=False, max_length=3)
+    active = serializers.BooleanField(required=False)
+
+
+class OrdersQuery(PageQuery):
+    status = serializers.ChoiceField(choices=OrderStatus.choices, required=False)
+    storefront = serializers.CharField(required=False, max_length=63, help_text="Its code.")
+    customer_id = serializers.CharField(required=False, max_length=100)
+    external_id = serializers.CharField(required=False, max_length=100)
+    sku = serializers.CharField(
+        required=False, max_length=100, help_text="Orders that have this product."
+    )
+    created_after = serializers.DateTimeField(required=False, help_text="RFC 3339.")
+    created_before = serializers.DateTimeField(required=False, help_text="RFC 3339.")
