@@ -40,12 +40,14 @@ hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_configure() -> None:
-    """Refuse to share a Redis database; let pages link to static files that nobody collected."""
+    """Refuse to share a Redis database; settings that only matter to people are the quick ones."""
     if "tests.environment" not in sys.modules:
         raise pytest.UsageError("Add `-p tests.environment`, as pyproject.toml does.")
     settings.STATIC_ROOT = None
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
+    # People's passwords are hashed slowly on purpose, which teaches a test nothing.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +107,12 @@ def api(make_key: MakeKey) -> MakeClient:
         return ApiClient(issued.record.account, issued.record, issued.plain)
 
     return make
+
+
+@pytest.fixture
+def someone(api: MakeClient) -> ApiClient:
+    """A client that may do everything, where it does not matter who it is."""
+    return api()
 
 
 @pytest.fixture
