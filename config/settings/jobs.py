@@ -16,6 +16,7 @@ class Job(NamedTuple):
 
 JOBS: dict[str, Job] = {
     "events.dispatch": Job("fast", 1.0),
+    "webhooks.fan_out": Job("fast", 1.0),
     "webhooks.deliver": Job("fast", 1.0),
     "orders.expire": Job("slow", 2.0),
     "orders.reconcile_stock": Job("slow", 3600.0),

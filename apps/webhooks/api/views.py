@@ -1,0 +1,327 @@
+"""Endpoints, their deliveries, and sending again."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+
+from apps.common.api.conditional import etag, if_match, not_modified
+from apps.common.api.idempotency import idempotent
+from apps.common.api.pagination import PageQuery, keyset_page
+from apps.common.api.responses import Json, NoContent
+from apps.common.api.serializers import parse_body, parse_query
+from apps.common.api.views import ApiView
+from apps.common.outgoing import guard
+from apps.common.schemas import page
+from apps.webhooks import selectors, services
+from apps.webhooks.api.representations import (
+    DELIVERY,
+    DELIVERY_WITH_ATTEMPTS,
+    ENDPOINT_WITH_SECRET,
+    attempt_object,
+    delivery_object,
+    endpoint_with_secret,
+)
+from apps.webhooks.api.serializers import (
+    DeliveriesQuery,
+    NoBody,
+    SecretRotation,
+    WebhookEndpointInput,
+)
+from apps.webhooks.errors import AddressNotAllowed
+from apps.webhooks.events import ENDPOINT, endpoint_object
+from apps.webhooks.models import Endpoint
+
+HOW_IT_IS_SENT = """
+Events are sent as they happen, each as a POST of `application/json` signed as in
+[Standard Webhooks 1.0](https://www.standardwebhooks.com): the headers `webhook-id` (the event's id, the
+same for every attempt), `webhook-timestamp` and `webhook-signature` (`v1,` and the base64 of HMAC-SHA256
+over `id.timestamp.body`; several, separated by spaces, while a rotated secret is in its grace time). The
+key is what follows `whsec_` in the secret, base64-decoded. The body is
+`{"id","type","version","timestamp","account_id","data": {"object": {…}, "changes"?: {…}}}`;
+`GET /event-types` has the JSON Schema of each type.
+
+Answer with any 2xx within 15 seconds. Redirects are not followed. `410` disables the endpoint. Everything
+else is tried again after 5 s, 30 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h, each up to a tenth
+later; `Retry-After` on 429 and 503 is waited for when it is longer, up to 10 h. After that the delivery has
+`failed`. At most 5 requests are under way to one endpoint. Delivery is at least once and in no particular
+order: remember the `webhook-id`s you have handled.
+""".strip()
+
+_EXAMPLE = OpenApiExample(
+    "Everything about deals",
+    value={
+        "url": "https://example.com/hooks/tradepost",
+        "event_types": ["deal.*", "webhook_endpoint.disabled"],
+        "description": "Stock system",
+    },
+    request_only=True,
+)
+
+Handler = Callable[..., HttpResponse]
+
+
+def vetting_url(handler: Handler) -> Handler:
+    """Decorates `post`, above `@idempotent`: looks at the URL's addresses before any transaction is open,
+    for that asks DNS and may take 2 s."""
+
+    @functools.wraps(handler)
+    def post(view: Any, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        _vet(parse_body(WebhookEndpointInput, request))
+        return handler(view, request, *args, **kwargs)
+
+    return post
+
+
+def _vet(body: Mapping[str, Any]) -> None:
+    """Raise AddressNotAllowed when the body's URL leads to a refused address just now."""
+    if "url" not in body:
+        return
+    try:
+        guard.vet(guard.parse(body["url"]))
+    except guard.AddressRefused as error:
+        raise AddressNotAllowed.at_url() from error
+
+
+@extend_schema(tags=["Webhooks"])
+class EndpointsView(ApiView):
+    """The endpoints of the caller's account."""
+
+    scope = "webhooks"
+    secret_fields = ("secret",)
+
+    @extend_schema(
+        operation_id="list_webhook_endpoints",
+        summary="List webhook endpoints",
+        parameters=[PageQuery],
+        responses={200: page(ENDPOINT)},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        query = parse_query(PageQuery, request)
+        rows = selectors.endpoints(self.principal.account_id)
+        return keyset_page(request, rows, endpoint_object, query)
+
+    @extend_schema(
+        operation_id="create_webhook_endpoint",
+        summary="Register a webhook endpoint",
+        description=f"The answer shows the signing secret, this once.\n\n{HOW_IT_IS_SENT}",
+        request=WebhookEndpointInput,
+        examples=[_EXAMPLE],
+        responses={201: ENDPOINT_WITH_SECRET},
+    )
+    @vetting_url
+    @idempotent
+    def post(self, request: Request) -> HttpResponse:
+        body = parse_body(WebhookEndpointInput, request)
+        made = services.create_endpoint(account_id=self.principal.account_id, **body)
+        return Json(endpoint_with_secret(made), status=201, headers=_tag(made.endpoint))
+
+
+@extend_schema(tags=["Webhooks"])
+class EndpointView(ApiView):
+    """One endpoint."""
+
+    scope = "webhooks"
+
+    @extend_schema(
+        operation_id="get_webhook_endpoint",
+        summary="Get a webhook endpoint",
+        responses={200: ENDPOINT},
+    )
+    def get(self, request: Request, endpoint_id: UUID) -> HttpResponse:
+        endpoint = selectors.endpoint(self.principal.account_id, endpoint_id)
+        return not_modified(request, etag(endpoint.version)) or _endpoint(endpoint)
+
+    @extend_schema(
+        operation_id="update_webhook_endpoint",
+        summary="Change a webhook endpoint",
+        description="Each attempt from now on, also of deliveries made before, goes to the new URL.",
+        request=WebhookEndpointInput,
+        examples=[
+            OpenApiExample("Other types", value={"event_types": ["order.*"]}, request_only=True)
+        ],
+        responses={200: ENDPOINT},
+    )
+    def patch(self, request: Request, endpoint_id: UUID) -> HttpResponse:
+        current = selectors.endpoint(self.principal.account_id, endpoint_id)
+        changes = parse_body(
+            WebhookEndpointInput, request, current=endpoint_object(current), partial=True
+        )
+        if changes.get("url", current.url) != current.url:
+            _vet(changes)
+        endpoint = services.update_endpoint(
+            account_id=current.account_id,
+            endpoint_id=endpoint_id,
+            changes=changes,
+            expected=if_match(request),
+        )
+        return _endpoint(endpoint)
+
+    @extend_schema(
+        operation_id="delete_webhook_endpoint",
+        summary="Delete a webhook endpoint",
+        description="What it is still owed is canceled.",
+        responses={204: None},
+    )
+    def delete(self, request: Request, endpoint_id: UUID) -> HttpResponse:
+        services.delete_endpoint(
+            account_id=self.principal.account_id,
+            endpoint_id=endpoint_id,
+            expected=if_match(request),
+        )
+        return NoContent()
+
+
+@extend_schema(tags=["Webhooks"])
+class RotateSecretView(ApiView):
+    """A new secret."""
+
+    scope = "webhooks"
+    secret_fields = ("secret",)
+
+    @extend_schema(
+        operation_id="rotate_webhook_secret",
+        summary="Rotate the signing secret",
+        description=(
+            "The new secret is in force at once. During the grace time each request carries a signature "
+            "of every secret, so that you can change yours without missing one. `grace_seconds: 0` ends "
+            "all earlier secrets now."
+        ),
+        request=SecretRotation,
+        examples=[OpenApiExample("An hour", value={"grace_seconds": 3600}, request_only=True)],
+        responses={200: ENDPOINT_WITH_SECRET},
+    )
+    @idempotent
+    def post(self, request: Request, endpoint_id: UUID) -> HttpResponse:
+        body = parse_body(SecretRotation, request)
+        rotated = services.rotate_secret(
+            account_id=self.principal.account_id, endpoint_id=endpoint_id, **body
+        )
+        return Json(endpoint_with_secret(rotated), headers=_tag(rotated.endpoint))
+
+
+@extend_schema(tags=["Webhooks"])
+class EnableView(ApiView):
+    """Enabling what was disabled."""
+
+    scope = "webhooks"
+
+    @extend_schema(
+        operation_id="enable_webhook_endpoint",
+        summary="Enable a webhook endpoint",
+        description="Deliveries that were parked are sent. Enabling an enabled one changes nothing.",
+        request=NoBody,
+        responses={200: ENDPOINT},
+    )
+    @idempotent
+    def post(self, request: Request, endpoint_id: UUID) -> HttpResponse:
+        parse_body(NoBody, request)
+        return _endpoint(
+            services.enable_endpoint(account_id=self.principal.account_id, endpoint_id=endpoint_id)
+        )
+
+
+@extend_schema(tags=["Webhooks"])
+class EndpointTestView(ApiView):
+    """A test event."""
+
+    scope = "webhooks"
+
+    @extend_schema(
+        operation_id="test_webhook_endpoint",
+        summary="Send a test event",
+        description=(
+            "Owes the endpoint, and no other, a signed `webhook_endpoint.test` event, whatever its "
+            "`event_types` say. `GET /deliveries/{id}` tells what became of it."
+        ),
+        request=NoBody,
+        responses={202: DELIVERY},
+    )
+    @idempotent
+    def post(self, request: Request, endpoint_id: UUID) -> HttpResponse:
+        parse_body(NoBody, request)
+        delivery = services.send_test(
+            account_id=self.principal.account_id, endpoint_id=endpoint_id, actor=self.actor
+        )
+        return Json(delivery_object(delivery), status=202)
+
+
+@extend_schema(tags=["Webhooks"])
+class EndpointDeliveriesView(ApiView):
+    """The log of an endpoint."""
+
+    scope = "webhooks"
+
+    @extend_schema(
+        operation_id="list_deliveries",
+        summary="List an endpoint's deliveries",
+        description="Newest first, kept for 30 days.",
+        parameters=[DeliveriesQuery],
+        responses={200: page(DELIVERY)},
+    )
+    def get(self, request: Request, endpoint_id: UUID) -> HttpResponse:
+        query = parse_query(DeliveriesQuery, request)
+        rows = selectors.deliveries(
+            self.principal.account_id,
+            endpoint_id,
+            status=query.get("status"),
+            event_type=query.get("event_type"),
+            since=query.get("since"),
+        )
+        return keyset_page(request, rows, delivery_object, query)
+
+
+@extend_schema(tags=["Webhooks"])
+class DeliveryView(ApiView):
+    """One delivery."""
+
+    scope = "webhooks"
+
+    @extend_schema(
+        operation_id="get_delivery",
+        summary="Get a delivery with its attempts",
+        responses={200: DELIVERY_WITH_ATTEMPTS},
+    )
+    def get(self, request: Request, delivery_id: UUID) -> HttpResponse:
+        delivery = selectors.delivery(self.principal.account_id, delivery_id)
+        shown = delivery_object(delivery)
+        tag = etag(delivery.attempt_count, delivery.status, shown["next_attempt_at"])
+        return not_modified(request, tag) or Json(
+            {**shown, "attempts": [attempt_object(one) for one in selectors.attempts(delivery)]},
+            headers={"ETag": tag},
+        )
+
+
+@extend_schema(tags=["Webhooks"])
+class RedeliverView(ApiView):
+    """Sending again."""
+
+    scope = "webhooks"
+
+    @extend_schema(
+        operation_id="redeliver",
+        summary="Send a delivery again",
+        description=(
+            "In any state, with the same `webhook-id` and body, and the retry schedule from its start. "
+            "To a disabled endpoint it is sent once that is enabled."
+        ),
+        request=NoBody,
+        responses={202: DELIVERY},
+    )
+    @idempotent
+    def post(self, request: Request, delivery_id: UUID) -> HttpResponse:
+        parse_body(NoBody, request)
+        delivery = services.redeliver(account_id=self.principal.account_id, delivery_id=delivery_id)
+        return Json(delivery_object(delivery), status=202)
+
+
+def _tag(endpoint: Endpoint) -> dict[str, str]:
+    return {"ETag": etag(endpoint.version)}
+
+
+def _endpoint(endpoint: Endpoint) -> Json:
+    return Json(endpoint_object(endpoint), headers=_tag(endpoint))

@@ -1,0 +1,72 @@
+"""What an endpoint is owed follows the endpoint: parked while it is disabled, canceled once it is
+deleted, sent when it is enabled again."""
+
+from uuid import UUID
+
+from django.db import connection
+from django.db.models.functions import Now
+
+from apps.webhooks.enums import DeliveryStatus, EndpointStatus, Reason
+from apps.webhooks.models import Delivery, Endpoint
+
+BATCH = 1000
+
+# Deliveries under a live lease are on their way; what is left of them is settled at the next claim.
+_PUT_TO_REST = """
+WITH chosen AS MATERIALIZED (
+  SELECT id FROM webhooks_due
+   WHERE endpoint_id = %s AND (lease_until IS NULL OR lease_until < now())
+   LIMIT %s FOR UPDATE SKIP LOCKED
+), rested AS (
+  DELETE FROM webhooks_due d USING chosen WHERE d.id = chosen.id RETURNING d.id
+)
+UPDATE webhooks_delivery d SET status = %s, reason = %s, updated_at = now()
+  FROM rested WHERE d.id = rested.id
+"""
+
+_OWE_PARKED = """
+WITH chosen AS MATERIALIZED (
+  SELECT id FROM webhooks_delivery
+   WHERE endpoint_id = %s AND status = 'parked' ORDER BY id LIMIT %s FOR UPDATE
+), owed AS (
+  INSERT INTO webhooks_due (id, endpoint_id, ready, due_at, claims)
+  SELECT id, %s, true, now(), 0 FROM chosen ON CONFLICT (id) DO NOTHING
+)
+UPDATE webhooks_delivery d SET status = 'pending', reason = '', updated_at = now()
+  FROM chosen WHERE d.id = chosen.id
+"""
+
+
+def settle(endpoint_id: UUID) -> None:
+    """Let up to 1,000 deliveries follow the endpoint, whose row the caller has locked.
+
+    Whether there are more is noted on the endpoint; `webhooks.deliver` goes on with them.
+    """
+    endpoint = Endpoint.objects.get(pk=endpoint_id)
+    if endpoint.deleted_at is not None:
+        moved = _put_to_rest(endpoint_id, DeliveryStatus.CANCELED, Reason.ENDPOINT_DELETED)
+        moved += _cancel_parked(endpoint_id)
+    elif endpoint.status == EndpointStatus.DISABLED:
+        moved = _put_to_rest(endpoint_id, DeliveryStatus.PARKED, Reason.ENDPOINT_DISABLED)
+    else:
+        moved = _owe_parked(endpoint_id)
+    Endpoint.objects.filter(pk=endpoint_id).update(backlog_stale=moved >= BATCH)
+
+
+def _put_to_rest(endpoint_id: UUID, status: DeliveryStatus, reason: Reason) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_PUT_TO_REST, [endpoint_id, BATCH, status.value, reason.value])
+        return int(cursor.rowcount)
+
+
+def _cancel_parked(endpoint_id: UUID) -> int:
+    parked = Delivery.objects.filter(endpoint_id=endpoint_id, status=DeliveryStatus.PARKED)
+    return Delivery.objects.filter(pk__in=parked.values("pk")[:BATCH]).update(
+        status=DeliveryStatus.CANCELED, reason=Reason.ENDPOINT_DELETED, updated_at=Now()
+    )
+
+
+def _owe_parked(endpoint_id: UUID) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_OWE_PARKED, [endpoint_id, BATCH, endpoint_id])
+        return int(cursor.rowcount)

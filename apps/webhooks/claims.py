@@ -1,0 +1,161 @@
+"""Claiming what is owed, and finding all that sending it takes."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import connection
+from django.db.models.functions import Now
+
+from apps.webhooks.enums import DeliveryStatus, EndpointStatus, Reason
+from apps.webhooks.limits import ENDPOINT_CAP, LEASE_SECONDS, MAX_CLAIMS
+from apps.webhooks.models import Due, Endpoint, RetiredSecret
+from apps.webhooks.signing import key_of
+from apps.webhooks.transport import Keyring, Parcel
+
+REMEMBERED_KEYRINGS = 10_000
+
+# Whether the account may see the event is asked now: a member that left gets nothing more.
+_LOAD = """
+SELECT d.id, d.event_id, d.retry_step, p.url, p.version, p.status, p.deleted_at IS NOT NULL,
+       e.payload, e.occurred_at,
+       e.account_id = p.account_id OR p.account_id = ANY(e.readers) OR EXISTS (
+         SELECT FROM events_channelmember m
+          WHERE m.channel_id = e.channel_id AND m.account_id = p.account_id)
+  FROM webhooks_delivery d
+  JOIN webhooks_endpoint p ON p.id = d.endpoint_id
+  LEFT JOIN events_event e ON e.id = d.event_id
+ WHERE d.id = ANY(%s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A due row under a lease of ours."""
+
+    delivery_id: UUID
+    endpoint_id: UUID
+    lease_id: UUID
+    claims: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dismissal:
+    """A claimed delivery that is not to be sent: what becomes of it instead."""
+
+    delivery_id: UUID
+    lease_id: UUID
+    status: DeliveryStatus
+    reason: Reason
+
+
+def claim(*, after: UUID, limit: int) -> list[Claimed]:
+    """Lease up to `limit` due deliveries, a few of each endpoint, endpoints after `after` first.
+
+    At most 5 of one endpoint are under a lease at any time, whoever holds it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT * FROM webhooks_claim(%s, %s, %s, %s)",
+            [after, limit, ENDPOINT_CAP, LEASE_SECONDS],
+        )
+        return [Claimed(*row) for row in cursor.fetchall()]
+
+
+def is_anything_ready() -> bool:
+    """Whether something may be claimed once its endpoint has a place free."""
+    return Due.objects.filter(ready=True).exists()
+
+
+def prepare(claimed: Sequence[Claimed], leased_at: float) -> tuple[list[Parcel], list[Dismissal]]:
+    """What to send of `claimed`, and what is not to be sent because things have changed since."""
+    loaded = _load([one.delivery_id for one in claimed])
+    rings = keyrings({one.endpoint_id: loaded[one.delivery_id].version for one in claimed})
+    parcels: list[Parcel] = []
+    dismissals: list[Dismissal] = []
+    for one in claimed:
+        found = loaded[one.delivery_id]
+        verdict = _verdict(one, found)
+        if verdict is not None:
+            dismissals.append(Dismissal(one.delivery_id, one.lease_id, *verdict))
+            continue
+        parcels.append(
+            Parcel(
+                delivery_id=one.delivery_id,
+                lease_id=one.lease_id,
+                endpoint_id=one.endpoint_id,
+                event_id=found.event_id,
+                step=found.step,
+                url=found.url,
+                keyring=rings[one.endpoint_id],
+                body=bytes(found.payload or b""),
+                occurred_at=found.occurred_at,
+                leased_at=leased_at,
+            )
+        )
+    return parcels, dismissals
+
+
+class _Loaded(NamedTuple):
+    event_id: UUID
+    step: int
+    url: str
+    version: int
+    status: str
+    is_deleted: bool
+    payload: bytes | None
+    occurred_at: datetime
+    is_visible: bool
+
+
+def _load(delivery_ids: list[UUID]) -> dict[UUID, _Loaded]:
+    with connection.cursor() as cursor:
+        cursor.execute(_LOAD, [delivery_ids])
+        return {row[0]: _Loaded(*row[1:]) for row in cursor.fetchall()}
+
+
+def _verdict(claimed: Claimed, found: _Loaded) -> tuple[DeliveryStatus, Reason] | None:
+    """What becomes of a delivery that must not be sent now; None for one that is sent."""
+    if found.is_deleted:
+        return DeliveryStatus.CANCELED, Reason.ENDPOINT_DELETED
+    if found.status != EndpointStatus.ENABLED:
+        return DeliveryStatus.PARKED, Reason.ENDPOINT_DISABLED
+    if found.payload is None:
+        return DeliveryStatus.FAILED, Reason.EVENT_GONE
+    if not found.is_visible:
+        return DeliveryStatus.CANCELED, Reason.NOT_VISIBLE
+    if claimed.claims > MAX_CLAIMS:
+        return DeliveryStatus.FAILED, Reason.QUARANTINED
+    return None
+
+
+def keyrings(versions: Mapping[UUID, int]) -> dict[UUID, Keyring]:
+    """The keyrings of endpoints, remembered by the endpoint's version, which each rotation raises."""
+    known = {
+        pk: _keyrings[pk, version] for pk, version in versions.items() if (pk, version) in _keyrings
+    }
+    missing = [pk for pk in versions if pk not in known]
+    return known | _read_keyrings(missing) if missing else known
+
+
+def _read_keyrings(endpoint_ids: Sequence[UUID]) -> dict[UUID, Keyring]:
+    if len(_keyrings) > REMEMBERED_KEYRINGS:
+        _keyrings.clear()
+    endpoints = list(Endpoint.objects.filter(pk__in=endpoint_ids).only("version", "secret"))
+    retired: defaultdict[UUID, list[tuple[bytes, float]]] = defaultdict(list)
+    for old in RetiredSecret.objects.filter(
+        endpoint_id__in=endpoint_ids, expires_at__gt=Now()
+    ).order_by("-pk"):
+        retired[old.endpoint_id].append((key_of(old.secret or ""), old.expires_at.timestamp()))
+    found: dict[UUID, Keyring] = {}
+    for endpoint in endpoints:
+        present = (key_of(endpoint.secret or ""), float("inf"))
+        found[endpoint.pk] = Keyring((present, *retired[endpoint.pk]))
+        _keyrings[endpoint.pk, endpoint.version] = found[endpoint.pk]
+    return found
+
+
+_keyrings: dict[tuple[UUID, int], Keyring] = {}

@@ -1,0 +1,39 @@
+"""What can go wrong with endpoints and deliveries."""
+
+from typing import Self
+
+from apps.common.errors import Conflict, Fault, Invalid, NotFound
+
+
+class EndpointNotFound(NotFound):
+    code = "webhook_endpoint_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    code = "delivery_not_found"
+
+
+class AddressNotAllowed(Invalid):
+    """The URL leads to an address that is not public."""
+
+    code = "address_not_allowed"
+
+    @classmethod
+    def at_url(cls) -> Self:
+        """The error, pointing at `url`. It is the same for every cause, so as to give nothing away."""
+        detail = "The URL leads to an address that is not allowed: it must be a public one."
+        return cls(detail, faults=[Fault("/url", cls.code, detail)])
+
+
+class EndpointDisabled(Conflict):
+    code = "endpoint_disabled"
+
+
+class EndpointDeleted(Conflict):
+    code = "endpoint_deleted"
+
+
+class TooManySecrets(Conflict):
+    """So many rotations overlap that the signature header would grow too long."""
+
+    code = "too_many_secrets"

@@ -1,0 +1,67 @@
+"""What webhooks say about themselves: endpoints as objects, and their events."""
+
+from typing import Any
+
+from apps.common.clock import rfc3339
+from apps.common.schemas import (
+    array,
+    component,
+    enum,
+    integer,
+    nullable,
+    obj,
+    string,
+    timestamp,
+    uuid,
+)
+from apps.events.catalogue import define
+from apps.webhooks.enums import DisabledReason, EndpointStatus
+from apps.webhooks.models import Endpoint
+
+ENDPOINT_PROPERTIES = {
+    "id": uuid(),
+    "url": string("Where events are posted.", format="uri"),
+    "event_types": array(string("A type, a family like `deal.*`, or `*`.")),
+    "description": string(),
+    "status": enum(EndpointStatus.values),
+    "disabled_reason": nullable(
+        enum(
+            DisabledReason.values,
+            "`gone`: it answered 410. `operator`: somebody disabled it in the back office.",
+        )
+    ),
+    "version": integer(),
+    "created_at": timestamp(),
+    "updated_at": timestamp(),
+}
+
+ENDPOINT = component("WebhookEndpoint", obj(ENDPOINT_PROPERTIES))
+
+# Of all events whose subject is an endpoint, none is fanned out to that endpoint.
+FAMILY = "webhook_endpoint."
+
+DISABLED = define(
+    FAMILY + "disabled",
+    "An endpoint was disabled; its deliveries are parked. Never sent to the endpoint itself.",
+    ENDPOINT,
+)
+TEST = define(
+    FAMILY + "test",
+    "A test asked for by `POST /webhook-endpoints/{id}/test`; sent to that endpoint alone.",
+    ENDPOINT,
+)
+
+
+def endpoint_object(endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint as its account sees it: everything but the secret."""
+    return {
+        "id": str(endpoint.id),
+        "url": endpoint.url,
+        "event_types": list(endpoint.event_types),
+        "description": endpoint.description,
+        "status": endpoint.status,
+        "disabled_reason": endpoint.disabled_reason or None,
+        "version": endpoint.version,
+        "created_at": rfc3339(endpoint.created_at),
+        "updated_at": rfc3339(endpoint.updated_at),
+    }

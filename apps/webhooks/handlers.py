@@ -1,0 +1,67 @@
+"""Every event, for every endpoint that wants it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.common.wakeups import wake_on_commit
+from apps.events.models import Event
+from apps.events.subscriptions import subscribe
+from apps.webhooks.claims import keyrings
+from apps.webhooks.delivering import delivering
+from apps.webhooks.events import TEST
+from apps.webhooks.fanout import Made, make_deliveries
+from apps.webhooks.limits import FAST_ENDPOINTS
+from apps.webhooks.models import FanOut
+from apps.webhooks.services import DELIVER
+from apps.webhooks.transport import Parcel
+
+FAN_OUT = "webhooks.fan_out"
+
+
+@subscribe("webhooks.fan_out", types=["*"])
+def fan_out(events: Sequence[Event]) -> None:
+    """Make the deliveries of the first 64 endpoints of each event; a job goes on where there are more.
+
+    So this transaction stays small whatever the audience. What this process can send itself it sends
+    as soon as the transaction has committed; the rest is claimed.
+    """
+    wanted = {event.id: event for event in events if event.type != TEST.name}
+    if not wanted:
+        return
+    started = time.monotonic()
+    made = make_deliveries(list(wanted), limit=FAST_ENDPOINTS, slots=delivering.sender.free)
+    long = [one for one in made if one.is_last_of_many]
+    if long:
+        FanOut.objects.bulk_create(
+            FanOut(event_id=one.event_id, after=one.endpoint_id) for one in long
+        )
+        wake_on_commit(FAN_OUT)
+    fast = [one for one in made if one.fast]
+    if fast:
+        parcels = _parcels(fast, wanted, started)
+        transaction.on_commit(partial(delivering.sender.submit, parcels))
+    if len(fast) < len(made):
+        wake_on_commit(DELIVER)
+
+
+def _parcels(fast: Sequence[Made], events: Mapping[UUID, Event], leased_at: float) -> list[Parcel]:
+    rings = keyrings({one.endpoint_id: one.version for one in fast})
+    return [
+        Parcel(
+            delivery_id=one.delivery_id,
+            lease_id=one.lease_id,
+            endpoint_id=one.endpoint_id,
+            event_id=one.event_id,
+            step=0,
+            url=one.url,
+            keyring=rings[one.endpoint_id],
+            body=bytes(events[one.event_id].payload),
+            occurred_at=events[one.event_id].occurred_at,
+            leased_at=leased_at,
+        )
+        for one in fast
+    ]

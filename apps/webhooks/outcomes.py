@@ -1,0 +1,192 @@
+"""Recording what became of deliveries, set-wise and by compare-and-set on their leases.
+
+One statement for a whole batch: whoever has lost a lease matches no row of webhooks_due, and then
+nothing of that delivery is written at all.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import orjson
+import structlog
+from django.db import connection, transaction
+from prometheus_client import Counter, Histogram
+
+from apps.common.actor import system
+from apps.common.ids import uuid7
+from apps.webhooks.claims import Dismissal
+from apps.webhooks.enums import DeliveryStatus, DisabledReason, Reason
+from apps.webhooks.models import Endpoint
+from apps.webhooks.retries import seconds_until_retry
+from apps.webhooks.services import DELIVER, disable_endpoint
+from apps.webhooks.transport import Outcome
+
+attempts = Counter("tradepost_webhook_attempts", "Webhook requests made", ["result"])
+attempt_seconds = Histogram(
+    "tradepost_webhook_attempt_seconds",
+    "From the start of a webhook request to its answer",
+    buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 5, 10, 15),
+)
+first_attempt_lag_seconds = Histogram(
+    "tradepost_webhook_lag_seconds",
+    "From the event to the first attempt's answer recorded",
+    buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000),
+)
+log = structlog.get_logger(__name__)
+
+_RECORD = """
+WITH outcome AS MATERIALIZED (
+  SELECT * FROM unnest(
+    %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::float8[], %s::text[],
+    %s::float8[], %s::integer[], %s::smallint[], %s::text[], %s::jsonb[], %s::bytea[]
+  ) AS o(id, lease_id, attempt_id, status, reason, retry_in, url,
+         age, duration_ms, status_code, error, headers, body)
+), rested AS (
+  DELETE FROM webhooks_due d USING outcome o
+   WHERE d.id = o.id AND d.lease_id = o.lease_id AND o.retry_in IS NULL RETURNING d.id
+), postponed AS (
+  UPDATE webhooks_due d SET due_at = now() + o.retry_in * interval '1 second', ready = false,
+         lease_id = NULL, lease_until = NULL, claims = 0
+    FROM outcome o
+   WHERE d.id = o.id AND d.lease_id = o.lease_id AND o.retry_in IS NOT NULL RETURNING d.id
+), held AS (
+  SELECT id FROM rested UNION ALL SELECT id FROM postponed
+), settled AS (
+  UPDATE webhooks_delivery d SET status = o.status, reason = o.reason,
+         attempt_count = d.attempt_count + 1, last_status_code = o.status_code, updated_at = now(),
+         retry_step = d.retry_step + (o.retry_in IS NOT NULL)::integer
+    FROM outcome o JOIN held USING (id)
+   WHERE d.id = o.id AND d.id = ANY(%s) RETURNING d.id, d.attempt_count, d.created_at
+), logged AS (
+  INSERT INTO webhooks_attempt (id, delivery_id, number, url, started_at, duration_ms, status_code,
+                                error, request_headers, response_body)
+  SELECT o.attempt_id, o.id, s.attempt_count, o.url, now() - o.age * interval '1 second',
+         o.duration_ms, o.status_code, o.error, o.headers, o.body
+    FROM outcome o JOIN settled s USING (id)
+)
+SELECT s.id, s.attempt_count, extract(epoch FROM now())::float8 FROM settled s
+"""
+
+_DISMISS = """
+WITH dismissed AS MATERIALIZED (
+  SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[]) AS o(id, lease_id, status, reason)
+), rested AS (
+  DELETE FROM webhooks_due d USING dismissed o
+   WHERE d.id = o.id AND d.lease_id = o.lease_id RETURNING d.id
+)
+UPDATE webhooks_delivery d SET status = o.status, reason = o.reason, updated_at = now()
+  FROM dismissed o JOIN rested USING (id) WHERE d.id = o.id AND d.id = ANY(%s)
+"""
+
+
+class Verdict(NamedTuple):
+    """What an outcome makes of its delivery; `retry_in` seconds when it stays pending."""
+
+    status: DeliveryStatus
+    reason: Reason | None = None
+    retry_in: float | None = None
+
+
+def verdict_on(outcome: Outcome) -> Verdict:
+    """2xx is delivered, 410 parks, everything else is tried again until the schedule ends."""
+    if outcome.is_success:
+        return Verdict(DeliveryStatus.DELIVERED)
+    if outcome.status_code == 410:
+        return Verdict(DeliveryStatus.PARKED, Reason.ENDPOINT_DISABLED)
+    retry_in = seconds_until_retry(outcome.parcel.step, outcome.hint)
+    if retry_in is None:
+        return Verdict(DeliveryStatus.FAILED, Reason.EXHAUSTED)
+    return Verdict(DeliveryStatus.PENDING, None, retry_in)
+
+
+@transaction.atomic
+def record(outcomes: Sequence[Outcome]) -> None:
+    """Write attempts and what follows from them; outcomes under a lost lease leave no trace."""
+    verdicts = [verdict_on(outcome) for outcome in outcomes]
+    gone = {
+        outcome.parcel.endpoint_id: outcome.parcel.url
+        for outcome in outcomes
+        if outcome.status_code == 410
+    }
+    # Before the deliveries, as everywhere.
+    list(Endpoint.objects.select_for_update().filter(pk__in=gone).order_by("pk"))
+    with connection.cursor() as cursor:
+        cursor.execute(_RECORD, _columns(outcomes, verdicts))
+        recorded = {row[0]: row[1:] for row in cursor.fetchall()}
+    for endpoint_id, url in sorted(gone.items()):
+        disable_endpoint(
+            endpoint_id=endpoint_id, reason=DisabledReason.GONE, actor=system(DELIVER), while_at=url
+        )
+    transaction.on_commit(lambda: _tell(outcomes, verdicts, recorded))
+
+
+def dismiss(dismissals: Sequence[Dismissal]) -> None:
+    """Let deliveries rest that are not to be sent."""
+    ids = [one.delivery_id for one in dismissals]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _DISMISS,
+            [
+                ids,
+                [one.lease_id for one in dismissals],
+                [one.status for one in dismissals],
+                [one.reason for one in dismissals],
+                ids,
+            ],
+        )
+    for one in dismissals:
+        log.info("webhook_dismissed", delivery_id=str(one.delivery_id), reason=one.reason)
+
+
+def _columns(outcomes: Sequence[Outcome], verdicts: Sequence[Verdict]) -> list[list[object]]:
+    now = time.monotonic()
+    parcels = [outcome.parcel for outcome in outcomes]
+    ids: list[object] = [parcel.delivery_id for parcel in parcels]
+    return [
+        ids,
+        [parcel.lease_id for parcel in parcels],
+        [uuid7() for _ in outcomes],
+        [verdict.status.value for verdict in verdicts],
+        [verdict.reason.value if verdict.reason else "" for verdict in verdicts],
+        [verdict.retry_in for verdict in verdicts],
+        [parcel.url for parcel in parcels],
+        [now - outcome.started for outcome in outcomes],
+        [round(outcome.duration * 1000) for outcome in outcomes],
+        [outcome.status_code for outcome in outcomes],
+        [outcome.error for outcome in outcomes],
+        [orjson.dumps(outcome.headers).decode() for outcome in outcomes],
+        [outcome.body for outcome in outcomes],
+        ids,
+    ]
+
+
+def _tell(
+    outcomes: Sequence[Outcome],
+    verdicts: Sequence[Verdict],
+    recorded: dict[UUID, tuple[int, float]],
+) -> None:
+    """Logs and metrics, once it is certain."""
+    for outcome, verdict in zip(outcomes, verdicts, strict=True):
+        parcel = outcome.parcel
+        if parcel.delivery_id not in recorded:
+            attempts.labels("lease_lost").inc()
+            log.warning("webhook_lease_lost", delivery_id=str(parcel.delivery_id))
+            continue
+        number, now = recorded[parcel.delivery_id]
+        attempts.labels("retried" if verdict.retry_in else verdict.status.value).inc()
+        attempt_seconds.observe(outcome.duration)
+        if number == 1:
+            first_attempt_lag_seconds.observe(max(now - parcel.occurred_at.timestamp(), 0.0))
+        if not outcome.is_success:
+            log.info(
+                "webhook_attempt_unsuccessful",
+                delivery_id=str(parcel.delivery_id),
+                endpoint_id=str(parcel.endpoint_id),
+                number=number,
+                status_code=outcome.status_code,
+                error=outcome.error,
+                status=verdict.status.value,
+                retry_in=verdict.retry_in,
+            )

@@ -1,0 +1,71 @@
+"""Reads of endpoints and deliveries, each within the rows that the caller may see."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from apps.common.ids import uuid7_floor
+from apps.webhooks.errors import DeliveryNotFound, EndpointNotFound
+from apps.webhooks.models import Attempt, Delivery, Due, Endpoint
+
+SHOWN_ATTEMPTS = 100
+
+
+def endpoints(account_id: UUID) -> QuerySet[Endpoint]:
+    """The endpoints of an account, without those deleted."""
+    return Endpoint.objects.filter(account_id=account_id, deleted_at=None)
+
+
+def endpoint(account_id: UUID, endpoint_id: UUID) -> Endpoint:
+    """One endpoint of an account; raises EndpointNotFound."""
+    found = endpoints(account_id).filter(pk=endpoint_id).first()
+    if found is None:
+        raise EndpointNotFound("There is no such endpoint.")
+    return found
+
+
+def deliveries(
+    account_id: UUID,
+    endpoint_id: UUID,
+    *,
+    status: str | None = None,
+    event_type: str | None = None,
+    since: datetime | None = None,
+) -> QuerySet[Delivery]:
+    """The deliveries to one endpoint; raises EndpointNotFound. Ids tell when each was made."""
+    found = _deliveries().filter(endpoint_id=endpoint(account_id, endpoint_id).id)
+    if status is not None:
+        found = found.filter(status=status)
+    if event_type is not None:
+        family = event_type.removesuffix("*")
+        found = found.filter(
+            Q(event_type=event_type) if family == event_type else Q(event_type__startswith=family)
+        )
+    if since is not None:
+        found = found.filter(pk__gte=uuid7_floor(since))
+    return found
+
+
+def delivery(account_id: UUID, delivery_id: UUID) -> Delivery:
+    """One delivery of an account, also one to an endpoint since deleted; raises DeliveryNotFound."""
+    found = _deliveries().filter(pk=delivery_id, endpoint__account_id=account_id).first()
+    if found is None:
+        raise DeliveryNotFound("There is no such delivery.")
+    return found
+
+
+def attempts(found: Delivery) -> list[Attempt]:
+    """The newest 100 attempts of a delivery, newest first."""
+    return list(Attempt.objects.filter(delivery_id=found.id).order_by("-number")[:SHOWN_ATTEMPTS])
+
+
+def next_attempt(found: Delivery) -> datetime | None:
+    """When a delivery from these selectors is tried next; None while it is being sent, and at rest."""
+    moment: datetime | None = found.next_attempt_at  # type: ignore[attr-defined]  # by _deliveries
+    return moment
+
+
+def _deliveries() -> QuerySet[Delivery]:
+    waiting = Due.objects.filter(pk=OuterRef("pk"), lease_id=None)
+    return Delivery.objects.annotate(next_attempt_at=Subquery(waiting.values("due_at")))

@@ -1,0 +1,202 @@
+"""The sender: one event loop that posts, one database thread that records. One of each a process.
+
+Whoever holds leased deliveries hands them over with `submit`; from then on they are in custody until
+their outcome is recorded. Nothing here waits for one delivery on behalf of another, and no transaction
+is open while a request is under way.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from django.db import InterfaceError, OperationalError, connections
+from prometheus_client import Gauge
+
+from apps.common.outgoing import aio
+from apps.webhooks.limits import LEASE_SECONDS, MAX_WAIT_SECONDS, SLOTS
+from apps.webhooks.transport import HEADERS, Outcome, Parcel, post
+
+RECORD_BATCH = 256
+PAUSE_SECONDS = 0.5  # between two tries of a database that cannot be reached
+
+in_custody = Gauge(
+    "tradepost_webhook_in_custody",
+    "Deliveries that senders hold, from the claim to the recorded outcome",
+    multiprocess_mode="livesum",
+)
+log = structlog.get_logger(__name__)
+
+Record = Callable[[Sequence[Outcome]], None]
+
+
+class Sender:
+    """Starts with the first delivery; `stop` ends it for good."""
+
+    def __init__(self, record: Record, slots: int = SLOTS) -> None:
+        self._record = record
+        self._slots = slots
+        self._held = 0
+        self._recorded = 0
+        self._changed = threading.Condition()
+        self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._threads: list[threading.Thread] = []
+        self._closing = False
+        self._stopped = False
+
+    @property
+    def free(self) -> int:
+        """How many more deliveries it wants now."""
+        with self._changed:
+            return 0 if self._closing else max(self._slots - self._held, 0)
+
+    @property
+    def closing(self) -> bool:
+        """Whether nothing more should be claimed for it."""
+        return self._closing
+
+    @property
+    def recorded(self) -> int:
+        """How many outcomes it has recorded so far."""
+        return self._recorded
+
+    def submit(self, parcels: Sequence[Parcel]) -> None:
+        """Take leased deliveries into custody. One that has stopped leaves them to their leases."""
+        if not parcels:
+            return
+        with self._changed:
+            if self._stopped:
+                return
+            if self._loop is None:
+                self._loop = self._start()
+            self._held += len(parcels)
+            loop = self._loop
+        in_custody.inc(len(parcels))
+        loop.call_soon_threadsafe(self._launch, parcels)
+
+    def wait_for_room(self, seconds: float) -> int:
+        """The free slots, as soon as there is one; 0 when none comes within `seconds`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._held < self._slots, seconds)
+        return self.free
+
+    def wait_for_record(self, seen: int, seconds: float) -> None:
+        """Return when `recorded` is no longer `seen`, after `seconds` at the latest."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._recorded != seen, seconds)
+
+    def wait_until_empty(self, seconds: float) -> bool:
+        """Whether everything in custody is recorded within `seconds`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._held == 0, seconds)
+
+    def close(self) -> None:
+        """Want nothing more. Takes no lock, for it is called from a signal handler."""
+        self._closing = True
+
+    def stop(self, seconds: float) -> None:
+        """Give what is under way `seconds` to end. What does not is sent again after its lease."""
+        self.close()
+        if not self.wait_until_empty(seconds):
+            log.warning("sender_stopped_early", left=self._held)
+        with self._changed:
+            self._stopped = True
+            loop = self._loop
+        if loop is None:
+            return
+        loop.call_soon_threadsafe(self._ended.set)
+        self._outcomes.put(None)
+        for thread in self._threads:
+            thread.join(seconds)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        started = threading.Event()
+        self._threads = [
+            threading.Thread(
+                target=self._run_loop, args=(loop, started), name="sender", daemon=True
+            ),
+            threading.Thread(target=self._run_database, name="sender-database", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        started.wait()
+        return loop
+
+    def _run_loop(self, loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(self._main(started))
+
+    async def _main(self, started: threading.Event) -> None:
+        async with aio.new_session(HEADERS) as self._session:
+            started.set()
+            await self._ended.wait()
+
+    def _launch(self, parcels: Sequence[Parcel]) -> None:
+        for parcel in parcels:
+            task = asyncio.get_running_loop().create_task(self._send(parcel))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, parcel: Parcel) -> None:
+        if time.monotonic() - parcel.leased_at > MAX_WAIT_SECONDS:
+            # Too little is left of its lease: whoever takes it next has a whole one.
+            log.warning("webhook_waited_too_long", delivery_id=str(parcel.delivery_id))
+            self._let_go(1)
+        else:
+            self._outcomes.put(await post(self._session, parcel))
+
+    def _run_database(self) -> None:
+        try:
+            while batch := self._next_batch():
+                self._record_all(batch, time.monotonic() + LEASE_SECONDS)
+                self._let_go(len(batch))
+        finally:
+            connections.close_all()
+
+    def _next_batch(self) -> list[Outcome]:
+        """All outcomes there are, as soon as there is one; empty at the end."""
+        batch: list[Outcome] = []
+        outcome = self._outcomes.get()
+        while outcome is not None:
+            batch.append(outcome)
+            if len(batch) == RECORD_BATCH or self._outcomes.empty():
+                return batch
+            outcome = self._outcomes.get()
+        self._outcomes.put(None)
+        return batch
+
+    def _record_all(self, batch: Sequence[Outcome], deadline: float) -> None:
+        """Record, however long the database is away, until the leases are over; what is left then is
+        sent again. One outcome that cannot be recorded is kept from spoiling the others."""
+        while True:
+            try:
+                return self._record(batch)
+            except (OperationalError, InterfaceError) as error:
+                connections.close_all()
+                if self._stopped or time.monotonic() >= deadline:
+                    log.exception("webhook_outcomes_lost", count=len(batch))
+                    return None
+                log.warning("webhook_record_retried", error=repr(error))
+                time.sleep(PAUSE_SECONDS)
+            except Exception:
+                if len(batch) == 1:
+                    log.exception(
+                        "webhook_outcome_lost", delivery_id=str(batch[0].parcel.delivery_id)
+                    )
+                    return None
+                for outcome in batch:
+                    self._record_all([outcome], deadline)
+                return None
+
+    def _let_go(self, count: int) -> None:
+        in_custody.dec(count)
+        with self._changed:
+            self._held -= count
+            self._recorded += count
+            self._changed.notify_all()

@@ -1,0 +1,41 @@
+"""Celery's doors to delivery."""
+
+import time
+from typing import Any
+
+from celery.signals import worker_shutdown, worker_shutting_down
+
+from apps.common.leases import SLICE_SECONDS
+from apps.common.tasks import job
+from apps.webhooks.delivering import delivering
+from apps.webhooks.fanout import continue_fan_out
+from apps.webhooks.handlers import FAN_OUT
+from apps.webhooks.services import DELIVER
+
+DRAIN_SECONDS = 10.0
+
+
+@job(DELIVER)
+def deliver() -> bool:
+    """Claim what is due and hand it to this process's sender."""
+    return delivering.deliver()
+
+
+@job(FAN_OUT)
+def fan_out() -> bool:
+    """Go on making deliveries of events that have more endpoints than one transaction serves."""
+    deadline = time.monotonic() + SLICE_SECONDS
+    while continue_fan_out():
+        if delivering.sender.closing or time.monotonic() >= deadline:
+            return True
+    return False
+
+
+@worker_shutting_down.connect
+def _close(**_: Any) -> None:
+    delivering.sender.close()
+
+
+@worker_shutdown.connect
+def _stop(**_: Any) -> None:
+    delivering.sender.stop(DRAIN_SECONDS)
