@@ -60,6 +60,7 @@ class Deal(models.Model):
         indexes = [
             models.Index(fields=["seller", "-id"], name="deal_seller"),
             models.Index(fields=["seller", "status", "-id"], name="deal_seller_status"),
+            models.Index(fields=["seller", "final_price"], name="deal_seller_price"),
             models.Index(fields=["seller", "updated_at"], name="deal_seller_updated"),
         ]
 
