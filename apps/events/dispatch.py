@@ -52,13 +52,12 @@ def advance(subscription: Subscription) -> bool:
     """
     try:
         with transaction.atomic():
-            if not _handle_batch(subscription, HANDLE_BATCH):
-                return False
+            is_ours = _handle_batch(subscription, HANDLE_BATCH)
     except Exception as error:
         # One of the batch is to blame: one at a time, up to and including that one.
         log.warning("handler_batch_failed", consumer=subscription.name, error=repr(error))
         return _advance_singly(subscription)
-    return _is_behind(subscription)
+    return _is_behind(subscription) if is_ours else _enrol(subscription)
 
 
 def skip(name: str) -> bool:
@@ -89,14 +88,21 @@ def _handle_batch(subscription: Subscription, limit: int) -> bool:
 
 
 def _lock(subscription: Subscription) -> Consumer | None:
-    rows = Consumer.objects.select_for_update(skip_locked=True).filter(
-        Q(retry_at=None) | Q(retry_at__lte=Now()), pk=subscription.name
+    return (
+        Consumer.objects.select_for_update(skip_locked=True)
+        .filter(Q(retry_at=None) | Q(retry_at__lte=Now()), pk=subscription.name)
+        .first()
     )
-    consumer = rows.first()
-    if consumer is None and not Consumer.objects.filter(pk=subscription.name).exists():
-        Consumer.objects.bulk_create([Consumer(name=subscription.name)], ignore_conflicts=True)
-        consumer = rows.first()
-    return consumer
+
+
+def _enrol(subscription: Subscription) -> bool:
+    """Give a new handler its cursor; True when it had none.
+
+    Committed before the handler is first called: a first event that fails must not undo it, and nobody
+    else should wait for it.
+    """
+    _, is_new = Consumer.objects.get_or_create(pk=subscription.name)
+    return is_new
 
 
 def _advance_singly(subscription: Subscription) -> bool:

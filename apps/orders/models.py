@@ -256,14 +256,14 @@ class OrderChange(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     order = models.ForeignKey(Order, models.PROTECT, related_name="history", db_index=False)
     version = models.PositiveIntegerField(help_text="The order's version after the change.")
-    event = models.CharField(max_length=60, help_text="The type of the event that told of it.")
+    type = models.CharField(max_length=60, help_text="Of the event that told of it.")
     changes: "models.JSONField[Any, Any]" = models.JSONField(help_text="{field: [old, new]}")
     actor: "models.JSONField[Any, Any]" = models.JSONField()
     request_id = models.CharField(max_length=128, blank=True)
-    created_at = models.DateTimeField(db_default=Now())
+    at = models.DateTimeField(db_default=Now())
 
     class Meta:
         indexes = [models.Index(fields=["order", "-id"], name="orderchange_order")]
 
     def __str__(self) -> str:
-        return f"{self.event} at {self.created_at}"
+        return f"{self.type} at {self.at}"

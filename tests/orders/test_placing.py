@@ -49,10 +49,10 @@ def test_placing_reserves_stock_and_leaves_a_ledger_a_history_and_an_event(shop:
     assert movements("MUG") == [("received", 10, 0), ("reserved", 0, 3)]
     assert event_types(order["id"]) == ["order.created"]
     (created,) = shop.history(order)
-    assert created["event"] == "order.created"
+    assert created["type"] == "order.created"
     assert created["actor"]["label"] == shop.api.key.prefix
     assert created["changes"]["status"] == [None, "pending"]
-    assert created["created_at"] == order["created_at"]
+    assert created["at"] == order["created_at"]
 
 
 def test_numbers_increase(shop: Shop) -> None:

@@ -76,12 +76,12 @@ CHANGE = component(
     obj(
         {
             "id": uuid(),
-            "event": string("The type of the event that told of it."),
+            "at": timestamp(),
+            "type": string("Of the event that told of it."),
             "version": integer("The order's version after it."),
-            "changes": free_object('What changed: {"field": [old, new]}.'),
             "actor": _ACTOR,
             "request_id": string("Of the request that caused it; empty when none did."),
-            "created_at": timestamp(),
+            "changes": free_object('What changed: {"field": [old, new]}.'),
         }
     ),
 )
@@ -128,12 +128,12 @@ def own_order_object(order: Order, lines: Iterable[OrderLine]) -> dict[str, Any]
 def change_object(change: OrderChange) -> dict[str, Any]:
     return {
         "id": str(change.id),
-        "event": change.event,
+        "at": rfc3339(change.at),
+        "type": change.type,
         "version": change.version,
-        "changes": change.changes,
         "actor": change.actor,
         "request_id": change.request_id,
-        "created_at": rfc3339(change.created_at),
+        "changes": change.changes,
     }
 
 

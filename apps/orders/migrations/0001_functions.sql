@@ -129,7 +129,7 @@ BEGIN
     FROM jsonb_to_recordset(p->'lines') AS l(movement_id uuid, product_id uuid, quantity integer);
 
   INSERT INTO orders_orderchange (
-    id, order_id, version, event, changes, actor, request_id, created_at)
+    id, order_id, version, type, changes, actor, request_id, at)
   SELECT id, v_order, 1, p->'event'->>'type', changes, p->'event'->'actor',
          p->'event'->>'request_id', v_at
     FROM jsonb_to_record(p->'change') AS c(id uuid, changes jsonb);

@@ -182,11 +182,11 @@ def _write_order(edit: Edit) -> None:
         id=uuid7_at(edit.at),
         order=order,
         version=order.version,
-        event=edit.event.name,
+        type=edit.event.name,
         changes=edit.changes,
         actor=edit.actor.as_json(),
         request_id=edit.actor.request_id,
-        created_at=edit.at,
+        at=edit.at,
     )
 
 

@@ -1,0 +1,180 @@
+"""An order costs two round trips to the database, however many lines it has."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from apps.orders.models import Product
+from tests.orders.conftest import BASE, Shop, stock
+from tests.support import concurrently
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Trips:
+    """What the block sent to PostgreSQL: messages that ask for an answer, as libpq's trace shows them."""
+
+    count = 0
+
+
+@contextmanager
+def traced() -> Iterator[Trips]:
+    trips = Trips()
+    with tempfile.TemporaryFile("w+") as file:
+        connection.ensure_connection()
+        wire = connection.connection.pgconn
+        wire.trace(file.fileno())
+        try:
+            yield trips
+        finally:
+            wire.untrace()
+        file.seek(0)
+        sent = [line.split("\t") for line in file]
+    trips.count = sum(row[1] == "F" and row[3] in ("Query", "Sync") for row in sent)
+
+
+@pytest.mark.parametrize("lines", [1, 2, 50])
+@pytest.mark.parametrize("key", [None, "a-key"])
+def test_placing_takes_two_round_trips(shop: Shop, lines: int, key: str | None) -> None:
+    for number in range(lines):
+        shop.product(f"SKU-{number}")
+    items = [(f"SKU-{number}", 1) for number in range(lines)]
+    shop.order(("SKU-0", 1))  # the key of the API is in this process's memory from here on
+
+    with traced() as trips:
+        answer = shop.try_order(*items, key=key)
+
+    assert answer.status_code == 201
+    assert trips.count == 2
+
+
+def test_a_replay_and_a_shortage_take_no_more(shop: Shop) -> None:
+    shop.product("MUG", stock=1)
+    shop.try_order(("MUG", 1), key="k")
+
+    with traced() as replayed:
+        assert shop.try_order(("MUG", 1), key="k").status_code == 201
+    with traced() as short:
+        assert shop.try_order(("MUG", 1)).status_code == 409
+
+    assert (replayed.count, short.count) == (1, 2)
+
+
+@contextmanager
+def before_each_write(act: Callable[[int], Any]) -> Iterator[list[int]]:
+    """Call `act(n)` right before the nth time that orders_place is sent; yields those numbers."""
+    writes: list[int] = []
+
+    def between(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "FROM orders_place(" in sql:
+            writes.append(len(writes) + 1)
+            concurrently(1, lambda _: act(writes[-1]))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(between):
+        yield writes
+
+
+def test_a_price_that_moves_between_the_trips_is_read_again(shop: Shop) -> None:
+    mug = shop.product("MUG", price=1000)
+
+    def raise_price(attempt: int) -> None:
+        if attempt == 1:
+            shop.api.patch(f"{BASE}/products/{mug['id']}", {"price": 2000})
+
+    with before_each_write(raise_price) as writes:
+        order = shop.order(("MUG", 1))
+
+    assert writes == [1, 2]
+    assert order["total"] == 2000
+    assert stock("MUG") == (10, 1)
+
+
+def test_a_product_switched_off_between_the_trips_is_refused(shop: Shop) -> None:
+    shop.product("MUG")
+
+    with before_each_write(lambda _: Product.objects.update(is_active=False)):
+        answer = shop.try_order(("MUG", 1))
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["code"] == "inactive_product"
+    assert stock("MUG") == (10, 0)
+
+
+def test_a_storefront_that_moves_between_the_trips_is_read_again(shop: Shop) -> None:
+    shop.product("MUG")
+    path = f"{BASE}/storefronts/{shop.storefront['id']}"
+
+    def limit(attempt: int) -> None:
+        if attempt == 1:
+            shop.api.patch(path, {"reservation_minutes": 5})
+
+    with before_each_write(limit) as writes:
+        order = shop.order(("MUG", 1))
+
+    assert writes == [1, 2]
+    assert order["reservation_expires_at"] is not None
+
+
+def test_products_that_never_rest_are_503(shop: Shop) -> None:
+    mug = shop.product("MUG")
+    path = f"{BASE}/products/{mug['id']}"
+
+    with before_each_write(lambda n: shop.api.patch(path, {"price": 2000 + n})) as writes:
+        answer = shop.try_order(("MUG", 1))
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+    assert len(writes) < 10
+    assert stock("MUG") == (10, 0)
+
+
+def test_an_answer_stored_between_the_trips_is_replayed(shop: Shop) -> None:
+    shop.product("MUG")
+    first: list[Any] = []
+
+    def overtake(attempt: int) -> None:
+        if not first:
+            first.append(None)
+            first[0] = shop.try_order(("MUG", 1), key="k")
+
+    with before_each_write(overtake):
+        answer = shop.try_order(("MUG", 1), key="k")
+
+    assert first[0].status_code == answer.status_code == 201
+    assert answer.headers["Idempotent-Replayed"] == "true"
+    assert answer.content == first[0].content
+    assert stock("MUG") == (10, 1)
+
+
+def test_stock_sold_between_the_trips_is_a_shortage(shop: Shop) -> None:
+    shop.product("MUG", stock=1)
+
+    with before_each_write(lambda n: n == 1 and shop.try_order(("MUG", 1))):
+        answer = shop.try_order(("MUG", 1))
+
+    assert answer.status_code == 409
+    assert answer.json()["errors"][0]["available"] == 0
+
+
+def test_a_deadlock_is_tried_again(shop: Shop) -> None:
+    shop.product("MUG")
+    refused: list[str] = []
+
+    def refuse_once(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "FROM orders_place(" in sql and not refused:
+            refused.append(sql)
+            sql = "DO $$ BEGIN RAISE EXCEPTION 'victim' USING ERRCODE = '40P01'; END $$"
+            params = None
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse_once):
+        answer = shop.try_order(("MUG", 1))
+
+    assert refused
+    assert answer.status_code == 201
+    assert stock("MUG") == (10, 1)
