@@ -1,8 +1,8 @@
 """What the person at the terminal sees: every process's lines, with its name in front."""
 
-import sys
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TextIO
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
@@ -13,10 +13,11 @@ _OWN_NAME = "tradepost"
 class Console:
     """Prints lines; the widest of `names` decides where they start."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], output: TextIO) -> None:
         known = [_OWN_NAME, *names]
         self._colours = dict(zip(known, get_colours(), strict=False))
-        self._printer = Printer(sys.stdout, width=max(map(len, known)))
+        self._output = output
+        self._printer = Printer(output, width=max(map(len, known)))
 
     def line(self, name: str, text: str) -> None:
         """A line of a process."""
@@ -30,4 +31,4 @@ class Console:
 
     def announce(self, text: str) -> None:
         """News for people and for programs that wait for it: nothing in front."""
-        print(text, flush=True)
+        print(text, file=self._output, flush=True)

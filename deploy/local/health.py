@@ -48,6 +48,13 @@ class HealthWatch:
             self._ask()
             self._next_at = now + _ANSWER_SECONDS
 
+    def close(self) -> None:
+        """Wait for no answer any more."""
+        if self._connection:
+            self._relay.remove(self._connection)
+            self._connection.close()
+            self._connection = None
+
     def _ask(self) -> None:
         address = ("127.0.0.1", self._port)
         try:
@@ -65,10 +72,7 @@ class HealthWatch:
             self._conclude(parse_answer(self._answer))
 
     def _conclude(self, health: Health) -> None:
-        if self._connection:
-            self._relay.remove(self._connection)
-            self._connection.close()
-            self._connection = None
+        self.close()
         self.latest = health
         if health.is_ready:
             self._interval = _INTERVAL_SECONDS

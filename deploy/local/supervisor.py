@@ -75,7 +75,7 @@ class Supervisor:
         self._metrics_dir = run_dir / "metrics"
         self._table = sorted(processes(port=choices.port, run_dir=run_dir), key=lambda p: p.stage)
         names = [service.name for service in self._services] + [row.name for row in self._table]
-        self._console = Console([*names, "prepare"])
+        self._console = Console([*names, "prepare"], sys.stdout)
         self._relay = Relay()
         self._keepers: list[tuple[int, Keeper]] = []
         self._workers: dict[str, Keeper] = {}
@@ -172,6 +172,8 @@ class Supervisor:
 
     def _program(self, row: Process) -> Program:
         name, *arguments = shlex.split(row.command)
+        # By module: a script's first line breaks when the checkout is moved or its path is long.
+        command = (sys.executable, *(() if name == "python" else ("-m", name)), *arguments)
         environment = {
             **os.environ,
             "DATA_DIR": str(self._choices.data_dir),
@@ -180,7 +182,7 @@ class Supervisor:
         }
         return Program(
             name=row.name,
-            command=(str(Path(sys.executable).with_name(name)), *arguments),
+            command=command,
             environment=environment,
             folder=ROOT,
             stop_seconds=row.stop_seconds,
@@ -200,6 +202,7 @@ class Supervisor:
             if health.latest.is_ready and not announced:
                 announced = True
                 self._announce()
+        health.close()
 
     def _kill_hanging_workers(self, queues: frozenset[str]) -> None:
         """Their keepers start them again."""

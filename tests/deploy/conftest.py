@@ -1,0 +1,41 @@
+"""Servers of a test's own, started as `make run` starts them and stopped when the test ends."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from deploy.local.child import Child
+from deploy.local.relay import Relay
+from deploy.local.services import EmbeddedPostgres, Service, start_service
+from deploy.local.stopping import StopWish
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+Start = Callable[[Service], Child]
+
+
+@contextmanager
+def running(service: Service) -> Iterator[Child]:
+    """Start it, and stop it at the end unless it has ended by itself."""
+    child = start_service(service, Relay(), lambda _name, _line: None, StopWish())
+    try:
+        yield child
+    finally:
+        child.stop()
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts services that run until the end of the test."""
+    with ExitStack() as stack:
+        yield lambda service: stack.enter_context(running(service))
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> EmbeddedPostgres:
+    return EmbeddedPostgres(tmp_path, "secret", durable=False)
