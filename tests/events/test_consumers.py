@@ -1,0 +1,258 @@
+"""Handlers: each is told of each event exactly once, in order, and only ever stops itself."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.db.models.functions import Now
+
+from apps.accounts.models import Account
+from apps.common import clock
+from apps.events.dispatch import HANDLE_BATCH, advance, dispatch, skip, stamp
+from apps.events.models import Consumer, Event
+from apps.events.subscriptions import subscriptions
+from tests.events.conftest import Subscribe, collecting, happen
+from tests.support import background, concurrently, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def consumer(name: str = "tests.one") -> Consumer:
+    return Consumer.objects.get(pk=name)
+
+
+def test_a_handler_gets_each_event_once_and_in_order(subscribed: Subscribe) -> None:
+    got: list[UUID] = []
+    subscribed(collecting(got))
+    made = [happen() for _ in range(HANDLE_BATCH * 2 + 5)]
+
+    assert dispatch() is False
+    assert dispatch() is False
+
+    assert got == made
+    assert consumer().position == len(made)
+
+
+def test_a_handler_gets_only_what_it_wants_and_its_cursor_passes_the_rest(
+    subscribed: Subscribe,
+) -> None:
+    got: list[UUID] = []
+    subscribed(collecting(got), types=["test.wanted"])
+
+    happen(type="test.other")
+    wanted = happen(type="test.wanted")
+    happen(type="test.other")
+    dispatch()
+
+    assert got == [wanted]
+    assert consumer().position == 3
+
+
+def test_a_new_handler_starts_at_the_beginning(subscribed: Subscribe) -> None:
+    made = [happen() for _ in range(3)]
+    dispatch()
+
+    got: list[UUID] = []
+    subscribed(collecting(got))
+    dispatch()
+
+    assert got == made
+
+
+def test_what_a_handler_wrote_before_it_failed_is_undone(subscribed: Subscribe) -> None:
+    failing = True
+
+    def note(events: Sequence[Event]) -> None:
+        for event in events:
+            Account.objects.create(slug=str(event.id), name="noted")
+        if failing:
+            raise RuntimeError("after writing")
+
+    subscribed(note)
+    made = happen()
+    dispatch()
+    assert not Account.objects.exists()
+
+    failing = False
+    retry_now()
+    dispatch()
+    assert [account.slug for account in Account.objects.all()] == [str(made)]
+
+
+def test_a_failing_handler_stops_at_that_event_and_stops_only_itself(
+    subscribed: Subscribe,
+) -> None:
+    good: list[UUID] = []
+    bad: list[UUID] = []
+    made = [happen() for _ in range(10)]
+
+    def fail_on_the_fourth(events: Sequence[Event]) -> None:
+        if made[3] in [event.id for event in events]:
+            raise RuntimeError("the fourth")
+        bad.extend(event.id for event in events)
+
+    subscribed(fail_on_the_fourth, name="tests.bad")
+    subscribed(collecting(good), name="tests.good")
+    dispatch()
+
+    assert good == made
+    assert bad == made[:3]
+    assert consumer("tests.bad").position == 3
+    assert consumer("tests.bad").failures == 1
+    assert "the fourth" in consumer("tests.bad").error
+    assert consumer("tests.good").failures == 0
+
+
+def test_a_failing_handler_is_tried_again_later_and_later(subscribed: Subscribe) -> None:
+    calls = []
+
+    def fail(events: Sequence[Event]) -> None:
+        calls.append(len(events))
+        raise RuntimeError
+
+    subscribed(fail)
+    happen()
+    waits = []
+    for _ in range(4):
+        dispatch()
+        retry_at = consumer().retry_at
+        assert retry_at is not None
+        waits.append(round((retry_at - clock.now()).total_seconds()))
+        before = len(calls)
+        dispatch()  # not due yet
+        assert len(calls) == before
+        retry_now()
+
+    assert waits == [1, 2, 4, 8]
+    Consumer.objects.update(failures=1000, retry_at=None)
+    dispatch()
+    assert consumer().retry_at < clock.now() + timedelta(seconds=301)  # type: ignore[operator]
+
+
+def test_a_handler_that_works_again_goes_on_and_forgets_its_failures(
+    subscribed: Subscribe,
+) -> None:
+    got: list[UUID] = []
+    failing = True
+
+    def handle(events: Sequence[Event]) -> None:
+        if failing:
+            raise RuntimeError
+        got.extend(event.id for event in events)
+
+    subscribed(handle)
+    made = [happen() for _ in range(3)]
+    dispatch()
+
+    failing = False
+    retry_now()
+    dispatch()
+
+    assert got == made
+    assert (consumer().failures, consumer().error, consumer().retry_at) == (0, "", None)
+
+
+def test_a_failing_handler_can_be_skipped_past_the_event(subscribed: Subscribe) -> None:
+    got: list[UUID] = []
+    made = [happen() for _ in range(3)]
+
+    def fail_on_the_second(events: Sequence[Event]) -> None:
+        if made[1] in [event.id for event in events]:
+            raise RuntimeError
+        got.extend(event.id for event in events)
+
+    subscribed(fail_on_the_second)
+    dispatch()
+
+    assert skip("tests.one") is True
+    dispatch()
+
+    assert got == [made[0], made[2]]
+
+
+def test_a_handler_that_does_not_fail_cannot_be_skipped(subscribed: Subscribe) -> None:
+    subscribed(collecting([]))
+    happen()
+    dispatch()
+
+    assert skip("tests.one") is False
+    assert consumer().position == 1
+
+
+def test_many_dispatchers_at_once_double_nothing(subscribed: Subscribe) -> None:
+    got: list[UUID] = []
+
+    def slowly(events: Sequence[Event]) -> None:
+        time.sleep(0.01)
+        got.extend(event.id for event in events)
+
+    subscribed(slowly)
+    made = [happen() for _ in range(250)]
+
+    concurrently(6, lambda _: dispatch())
+
+    assert got == made
+
+
+def test_dispatchers_and_writers_together_lose_and_double_nothing(subscribed: Subscribe) -> None:
+    got: list[UUID] = []
+    subscribed(collecting(got))
+    finished = threading.Event()
+
+    def keep_dispatching() -> None:
+        while not finished.is_set():
+            dispatch()
+
+    with background(keep_dispatching), background(keep_dispatching):
+        written = concurrently(6, lambda _: [happen() for _ in range(15)])
+        finished.set()
+    dispatch()
+
+    assert sorted(got) == sorted(one for each in written for one in each)
+    assert got == list(Event.objects.order_by("position").values_list("id", flat=True))
+
+
+def test_what_is_stamped_while_another_holds_the_cursor_is_handled_by_it(
+    subscribed: Subscribe,
+) -> None:
+    got: list[UUID] = []
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait_inside(events: Sequence[Event]) -> None:
+        got.extend(event.id for event in events)
+        inside.set()
+        assert go_on.wait(10)
+
+    subscribed(wait_inside)
+    (subscription,) = [each for each in subscriptions() if each.name == "tests.one"]
+    first = happen()
+    dispatched = False
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(go_on.set)
+        holder = stack.enter_context(background(dispatch))
+        wait_until(inside.is_set)
+        second = happen()
+        assert stamp() == 1
+        dispatched = advance(subscription)  # leaves it to the holder
+        assert not holder.done()
+        go_on.set()
+
+    assert dispatched is False
+    assert got == [first, second]
+    assert consumer().position == 2
+
+
+def test_a_name_is_subscribed_once(subscribed: Subscribe) -> None:
+    subscribed(collecting([]))
+
+    with pytest.raises(ValueError, match="twice"):
+        subscribed(collecting([]))
+
+
+def retry_now() -> None:
+    Consumer.objects.filter(retry_at__isnull=False).update(retry_at=Now())
