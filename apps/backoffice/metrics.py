@@ -38,18 +38,17 @@ _GAUGES: list[tuple[str, str, list[str], str]] = [
         "SELECT name, failures FROM events_consumer",
     ),
     (
-        "tradepost_deliveries_overdue",
-        f"Deliveries whose time has come (counted to {COUNT_LIMIT})",
+        "tradepost_deliveries_ready",
+        f"Deliveries that wait to be claimed (counted to {COUNT_LIMIT})",
         [],
-        "SELECT count(*) FROM (SELECT FROM webhooks_delivery WHERE due_at <= now()"
-        " LIMIT %(limit)s) d",
+        "SELECT count(*) FROM (SELECT FROM webhooks_due WHERE ready LIMIT %(limit)s) d",
     ),
     (
-        "tradepost_delivery_overdue_seconds",
-        "How long the longest waiting delivery has been due",
+        "tradepost_delivery_ready_seconds",
+        "How long the longest waiting of them has been due",
         [],
-        "SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0) FROM webhooks_delivery"
-        " WHERE due_at <= now()",
+        "SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)"
+        " FROM (SELECT due_at FROM webhooks_due WHERE ready LIMIT %(limit)s) d",
     ),
     (
         "tradepost_heartbeat_age_seconds",
