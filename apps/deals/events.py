@@ -3,7 +3,7 @@
 Everything here is what a buyer may see: nothing of a seller's alone may ever be added.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from apps.common.clock import rfc3339
@@ -139,8 +139,7 @@ AUTHORIZATION_REVOKED = define(
 )
 
 
-def deal_object(deal: Deal, items: Iterable[DealItem]) -> dict[str, Any]:
-    """`items` are the deal's, in their order."""
+def deal_object(deal: Deal) -> dict[str, Any]:
     return {
         "id": str(deal.id),
         "seller": str(deal.seller_id),
@@ -149,16 +148,18 @@ def deal_object(deal: Deal, items: Iterable[DealItem]) -> dict[str, Any]:
         "currency": deal.currency,
         "total_price": deal.total_price,
         "discount": deal.discount
-        and {
-            "type": deal.discount.type.value,
-            "amount": deal.discount.amount,
-        },
+        and {"type": deal.discount.type.value, "amount": deal.discount.amount},
         "final_price": deal.final_price,
-        "items": [{"id": str(item.id), "name": item.name, "price": item.price} for item in items],
+        "items": deal.item_objects,
         "version": deal.version,
         "created_at": rfc3339(deal.created_at),
         "updated_at": rfc3339(deal.updated_at),
     }
+
+
+def item_object(item: DealItem) -> dict[str, Any]:
+    """`apps.deals.selectors` builds the same in SQL."""
+    return {"id": str(item.id), "name": item.name, "price": item.price}
 
 
 def deal_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

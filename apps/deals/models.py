@@ -46,6 +46,9 @@ class Deal(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    # Its items as they are shown; there when selectors or services hand a deal out.
+    item_objects: list[dict[str, Any]]
+
     class Meta:
         constraints = [
             models.CheckConstraint(

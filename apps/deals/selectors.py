@@ -7,11 +7,13 @@ from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Exists, F, Func, Model, OuterRef, Q, QuerySet, Subquery, UUIDField
+from django.db.models.functions import JSONObject
 
 from apps.accounts.errors import AccountNotFound
 from apps.accounts.selectors import account_by_reference
 from apps.deals.errors import AuthorizationNotFound, DealNotFound
-from apps.deals.models import Authorization, Deal
+from apps.deals.events import item_object
+from apps.deals.models import Authorization, Deal, DealItem
 
 M = TypeVar("M", bound=Model)
 
@@ -42,21 +44,31 @@ class Window:
 
 def visible_deal(account_id: UUID, deal_id: UUID) -> Deal:
     """One deal that the account may see now; raises DealNotFound."""
-    allowed = Authorization.objects.filter(seller_id=OuterRef("seller_id"), buyer_id=account_id)
-    deals = Deal.objects.filter(Q(seller_id=account_id) | Exists(allowed))
-    found = deals.filter(pk=deal_id).first()
+    found = _with_items(_visible(account_id)).filter(pk=deal_id).first()
     if found is None:
         raise DealNotFound("There is no such deal, or your account may not see it.")
     return found
 
 
-def own_deal(seller_id: UUID, deal_id: UUID, *, lock: bool = False) -> Deal:
-    """One deal of the seller, for changing it; raises DealNotFound. `lock` keeps others from it."""
-    deals = Deal.objects.select_for_update() if lock else Deal.objects.all()
-    found = deals.filter(pk=deal_id, seller_id=seller_id).first()
+def visible_version(account_id: UUID, deal_id: UUID) -> int:
+    """The version of a deal that the account may see now; raises DealNotFound."""
+    found = _visible(account_id).filter(pk=deal_id).values_list("version", flat=True).first()
     if found is None:
-        raise DealNotFound("There is no such deal of yours.")
+        raise DealNotFound("There is no such deal, or your account may not see it.")
     return found
+
+
+def own_deal(seller_id: UUID, deal_id: UUID) -> Deal:
+    """One deal of the seller; raises DealNotFound."""
+    return _own(_with_items(Deal.objects.all()), seller_id, deal_id)
+
+
+def own_deal_locked(seller_id: UUID, deal_id: UUID) -> Deal:
+    """One deal of the seller, for changing it in this transaction; raises DealNotFound."""
+    deal = _own(Deal.objects.select_for_update(), seller_id, deal_id)
+    # By a second statement: the first may have waited, and would show the items of before.
+    deal.item_objects = [item_object(item) for item in deal.items.all()]
+    return deal
 
 
 def visible_deals(account_id: UUID, *, filters: dict[str, Any], window: Window) -> QuerySet[Deal]:
@@ -65,7 +77,7 @@ def visible_deals(account_id: UUID, *, filters: dict[str, Any], window: Window) 
     `filters` are named in `_FILTERS`; `seller` is an account's id or slug. One that is unknown or has
     not authorised the account matches nothing.
     """
-    deals = Deal.objects.prefetch_related("items")
+    deals = _with_items(Deal.objects.all())
     wanted = {_FILTERS[name]: value for name, value in filters.items() if name in _FILTERS}
     rows = Deal.objects.filter(**wanted)
     if "seller" in filters:
@@ -88,6 +100,26 @@ def authorizations(account_id: UUID, window: Window) -> QuerySet[Authorization]:
     granted = window.of(Authorization.objects.filter(seller_id=account_id)).values("pk")
     received = window.of(Authorization.objects.filter(buyer_id=account_id)).values("pk")
     return Authorization.objects.filter(pk__in=granted.union(received, all=True))
+
+
+def _visible(account_id: UUID) -> QuerySet[Deal]:
+    allowed = Authorization.objects.filter(seller_id=OuterRef("seller_id"), buyer_id=account_id)
+    return Deal.objects.filter(Q(seller_id=account_id) | Exists(allowed))
+
+
+def _own(deals: QuerySet[Deal], seller_id: UUID, deal_id: UUID) -> Deal:
+    found = deals.filter(pk=deal_id, seller_id=seller_id).first()
+    if found is None:
+        raise DealNotFound("There is no such deal of yours.")
+    return found
+
+
+def _with_items(deals: QuerySet[Deal]) -> QuerySet[Deal]:
+    """Read the items in the statement of the deals, so that those of one moment stand together."""
+    items = DealItem.objects.filter(deal_id=OuterRef("pk")).order_by("position")
+    shown = JSONObject(id="id", name="name", price="price")
+    # As a mapping: mypy takes an annotation for a clash with the attribute that the model declares.
+    return deals.annotate(**{"item_objects": ArraySubquery(items.values_list(shown))})
 
 
 def _granted(rows: QuerySet[Deal], buyer_id: UUID, window: Window) -> QuerySet[Any, Any]:

@@ -1,6 +1,6 @@
 """Changes of deals and authorisations, each with its event and its history in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,7 @@ from apps.deals.events import (
     authorization_object,
     deal_changes,
     deal_object,
+    item_object,
 )
 from apps.deals.models import Authorization, Deal, DealHistory, DealItem
 from apps.deals.pricing import Discount, discount_fault, final_price
@@ -56,11 +57,11 @@ def create_deal(*, seller_id: UUID, terms: Mapping[str, Any], actor: Actor) -> D
     _require_transition(None, DealStatus(deal.status), actor)
     _apply(deal, terms)
     deal.save(force_insert=True)
-    items = _write_items(deal, [], terms["items"])
-    created = deal_object(deal, items)
+    _write_items(deal, [], terms["items"])
+    created = deal_object(deal)
     nothing = dict.fromkeys(created) | {"items": []}
     changes = deal_changes(nothing, created)
-    _record(DEAL_CREATED, deal, created, changes=changes, actor=actor, at=at)
+    _record(DEAL_CREATED, deal, changes=changes, actor=actor)
     return deal
 
 
@@ -79,30 +80,22 @@ def edit_deal(
     left out deleted. Raises DealNotFound, DealClosed, Stale, Invalid, InvalidTransition. When nothing
     differs from what is there, nothing is written.
     """
-    deal = selectors.own_deal(seller_id, deal_id, lock=True)
+    deal = selectors.own_deal_locked(seller_id, deal_id)
     require_editable(deal, expected)
-    items = list(deal.items.all())
-    old = deal_object(deal, items)
+    old = deal_object(deal)
     status = DealStatus(changes.get("status", deal.status))
     if status != deal.status:
         _require_transition(DealStatus(deal.status), status, actor)
         deal.status = status
     _apply(deal, changes)
     if "items" in changes:
-        items = _write_items(deal, items, changes["items"])
-    changed = deal_changes(old, deal_object(deal, items))
+        _write_items(deal, old["items"], changes["items"])
+    changed = deal_changes(old, deal_object(deal))
     if changed:
         deal.version += 1
         deal.updated_at = clock.now()
         deal.save(force_update=True)
-        _record(
-            _TYPE_OF_STATUS[status],
-            deal,
-            deal_object(deal, items),
-            changes=changed,
-            actor=actor,
-            at=deal.updated_at,
-        )
+        _record(_TYPE_OF_STATUS[status], deal, changes=changed, actor=actor)
     return deal
 
 
@@ -172,14 +165,17 @@ def _apply(deal: Deal, terms: Mapping[str, Any]) -> None:
 
 
 def _write_items(
-    deal: Deal, present: Sequence[DealItem], wanted: Sequence[Mapping[str, Any]]
-) -> list[DealItem]:
-    """Make `wanted` the deal's items, in two statements at the most; returns them in their order."""
-    _require_own_items({item.id for item in present}, wanted)
-    items = [DealItem(deal=deal, position=position, **one) for position, one in enumerate(wanted)]
-    as_it_is = {item.id: (item.position, item.name, item.price) for item in present}
+    deal: Deal, present: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]
+) -> None:
+    """Make `wanted` the deal's items in the place of `present`, in two statements at the most."""
+    as_it_is = {UUID(one["id"]): (place, dict(one)) for place, one in enumerate(present)}
+    _require_own_items(as_it_is.keys(), wanted)
+    items = [DealItem(deal=deal, position=place, **one) for place, one in enumerate(wanted)]
+    deal.item_objects = [item_object(item) for item in items]
     altered = [
-        item for item in items if as_it_is.get(item.id) != (item.position, item.name, item.price)
+        item
+        for item, shown in zip(items, deal.item_objects, strict=True)
+        if as_it_is.get(item.id) != (item.position, shown)
     ]
     removed = as_it_is.keys() - {item.id for item in items}
     if removed:
@@ -191,10 +187,9 @@ def _write_items(
             unique_fields=["id"],
             update_fields=["position", "name", "price"],
         )
-    return items
 
 
-def _require_own_items(own: set[UUID], wanted: Sequence[Mapping[str, Any]]) -> None:
+def _require_own_items(own: Set[UUID], wanted: Sequence[Mapping[str, Any]]) -> None:
     faults: list[Fault] = []
     seen: set[UUID] = set()
     for index, item in enumerate(wanted):
@@ -215,17 +210,11 @@ def _require_own_items(own: set[UUID], wanted: Sequence[Mapping[str, Any]]) -> N
 
 
 def _record(
-    type: EventType,
-    deal: Deal,
-    shown: Mapping[str, Any],
-    *,
-    changes: Mapping[str, tuple[Any, Any]],
-    actor: Actor,
-    at: datetime,
+    type: EventType, deal: Deal, *, changes: Mapping[str, tuple[Any, Any]], actor: Actor
 ) -> None:
     """Write the change down in the deal's history, and tell the seller and its buyers."""
     DealHistory.objects.create(
-        deal=deal, type=type.name, actor=actor.as_json(), changes=changes, at=at
+        deal=deal, type=type.name, actor=actor.as_json(), changes=changes, at=deal.updated_at
     )
     publish(
         draft(
@@ -233,10 +222,10 @@ def _record(
             account_id=deal.seller_id,
             channel_id=channel_of(deal.seller_id, CHANNEL).id,
             subject=deal.id,
-            object=shown,
+            object=deal_object(deal),
             changes=changes,
             actor=actor,
-            at=at,
+            at=deal.updated_at,
         )
     )
 

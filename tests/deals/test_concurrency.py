@@ -1,5 +1,6 @@
 """Several at once: nothing is lost, doubled or half done."""
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -42,6 +43,26 @@ def test_puts_without_a_condition_all_count(seller: ApiClient, deals: Deals) -> 
     assert seller.get(path).json() == last
     assert DealItem.objects.count() == 3
     assert types(deal["id"]) == ["deal.created"] + ["deal.updated"] * 8
+
+
+def test_deal_and_items_are_always_of_one_moment(seller: ApiClient, deals: Deals) -> None:
+    deal = deals(name="0", items=[{"name": "0", "price": 0}] * 20)
+    path = f"{DEALS}/{deal['id']}"
+
+    def work(n: int) -> list[dict[str, Any]]:
+        if n == 0:
+            return [seller.get(path).json() for _ in range(60)]
+        if n == 1:
+            return [seller.get(DEALS).json()["results"][0] for _ in range(60)]
+        names = [f"{n}.{turn}" for turn in range(15)]
+        items = [[{"name": name, "price": 0}] * 20 for name in names]
+        return [
+            seller.put(path, body(name=name, items=its)).json()
+            for name, its in zip(names, items, strict=True)
+        ]
+
+    for shown in chain.from_iterable(concurrently(4, work)):
+        assert [item["name"] for item in shown["items"]] == [shown["name"]] * 20
 
 
 def test_put_against_delete(seller: ApiClient, deals: Deals) -> None:

@@ -76,7 +76,7 @@ class DealsView(ApiView):
         deals = selectors.visible_deals(
             self.principal.account_id, filters=query, window=_window(query)
         )
-        return keyset_page(request, deals, _object, query)
+        return keyset_page(request, deals, deal_object, query)
 
     @extend_schema(
         operation_id="create_deal",
@@ -111,8 +111,9 @@ class DealView(ApiView):
         responses={200: DEAL},
     )
     def get(self, request: Request, deal_id: UUID) -> HttpResponse:
-        deal = selectors.visible_deal(self.principal.account_id, deal_id)
-        return not_modified(request, etag(deal.version)) or _answer(deal)
+        account_id = self.principal.account_id
+        tag = etag(selectors.visible_version(account_id, deal_id))
+        return not_modified(request, tag) or _answer(selectors.visible_deal(account_id, deal_id))
 
     @extend_schema(
         operation_id="replace_deal",
@@ -167,7 +168,9 @@ class DealView(ApiView):
         expected = if_match(request)
         # Before the body is read: one made from an older version is stale rather than invalid.
         services.require_editable(present, expected)
-        changes = parse_body(DealReplacement, request, current=_object(present), partial=partial)
+        changes = parse_body(
+            DealReplacement, request, current=deal_object(present), partial=partial
+        )
         deal = services.edit_deal(
             seller_id=present.seller_id,
             deal_id=deal_id,
@@ -240,13 +243,9 @@ class AuthorizationView(ApiView):
         return NoContent()
 
 
-def _object(deal: Deal) -> dict[str, Any]:
-    return deal_object(deal, deal.items.all())
-
-
 def _answer(deal: Deal, *, status: int = 200, headers: dict[str, str] | None = None) -> Json:
     return Json(
-        _object(deal), status=status, headers={"ETag": etag(deal.version), **(headers or {})}
+        deal_object(deal), status=status, headers={"ETag": etag(deal.version), **(headers or {})}
     )
 
 
