@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
 from django.db.models.functions import Now
 
+from apps.events.models import Event
 from apps.webhooks.enums import DeliveryStatus, EndpointStatus, Reason
 from apps.webhooks.limits import ENDPOINT_CAP, LEASE_SECONDS, MAX_CLAIMS
 from apps.webhooks.models import Due, Endpoint, RetiredSecret
@@ -21,7 +21,7 @@ REMEMBERED_KEYRINGS = 10_000
 # Whether the account may see the event is asked now: a member that left gets nothing more.
 _LOAD = """
 SELECT d.id, d.event_id, d.retry_step, p.url, p.version, p.status, p.deleted_at IS NOT NULL,
-       e.payload, e.occurred_at,
+       e.id IS NOT NULL, extract(epoch FROM e.occurred_at)::float8,
        e.account_id = p.account_id OR p.account_id = ANY(e.readers) OR EXISTS (
          SELECT FROM events_channelmember m
           WHERE m.channel_id = e.channel_id AND m.account_id = p.account_id)
@@ -74,6 +74,7 @@ def prepare(claimed: Sequence[Claimed], leased_at: float) -> tuple[list[Parcel],
     """What to send of `claimed`, and what is not to be sent because things have changed since."""
     loaded = _load([one.delivery_id for one in claimed])
     rings = keyrings({one.endpoint_id: loaded[one.delivery_id].version for one in claimed})
+    bodies = _bodies({found.event_id for found in loaded.values()})
     parcels: list[Parcel] = []
     dismissals: list[Dismissal] = []
     for one in claimed:
@@ -91,7 +92,7 @@ def prepare(claimed: Sequence[Claimed], leased_at: float) -> tuple[list[Parcel],
                 step=found.step,
                 url=found.url,
                 keyring=rings[one.endpoint_id],
-                body=bytes(found.payload or b""),
+                body=bodies[found.event_id],
                 occurred_at=found.occurred_at,
                 leased_at=leased_at,
             )
@@ -106,8 +107,8 @@ class _Loaded(NamedTuple):
     version: int
     status: str
     is_deleted: bool
-    payload: bytes | None
-    occurred_at: datetime
+    has_event: bool
+    occurred_at: float
     is_visible: bool
 
 
@@ -117,13 +118,19 @@ def _load(delivery_ids: list[UUID]) -> dict[UUID, _Loaded]:
         return {row[0]: _Loaded(*row[1:]) for row in cursor.fetchall()}
 
 
+def _bodies(event_ids: set[UUID]) -> dict[UUID, bytes]:
+    """The payloads of events, each read once however many endpoints get it."""
+    rows = Event.objects.filter(pk__in=event_ids).values_list("pk", "payload")
+    return {pk: bytes(payload) for pk, payload in rows}
+
+
 def _verdict(claimed: Claimed, found: _Loaded) -> tuple[DeliveryStatus, Reason] | None:
     """What becomes of a delivery that must not be sent now; None for one that is sent."""
     if found.is_deleted:
         return DeliveryStatus.CANCELED, Reason.ENDPOINT_DELETED
     if found.status != EndpointStatus.ENABLED:
         return DeliveryStatus.PARKED, Reason.ENDPOINT_DISABLED
-    if found.payload is None:
+    if not found.has_event:
         return DeliveryStatus.FAILED, Reason.EVENT_GONE
     if not found.is_visible:
         return DeliveryStatus.CANCELED, Reason.NOT_VISIBLE

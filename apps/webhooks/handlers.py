@@ -60,7 +60,7 @@ def _parcels(fast: Sequence[Made], events: Mapping[UUID, Event], leased_at: floa
             url=one.url,
             keyring=rings[one.endpoint_id],
             body=bytes(events[one.event_id].payload),
-            occurred_at=events[one.event_id].occurred_at,
+            occurred_at=events[one.event_id].occurred_at.timestamp(),
             leased_at=leased_at,
         )
         for one in fast

@@ -33,7 +33,8 @@ class Keyring:
 class Parcel:
     """A delivery under a lease of this process, with all that sending it takes.
 
-    `step` is how far it is on the retry schedule, `leased_at` is `time.monotonic()`.
+    `step` is how far it is on the retry schedule; `occurred_at` is the event's Unix time, `leased_at`
+    is `time.monotonic()`.
     """
 
     delivery_id: UUID
@@ -44,7 +45,7 @@ class Parcel:
     url: str
     keyring: Keyring
     body: bytes
-    occurred_at: datetime
+    occurred_at: float
     leased_at: float
 
 
