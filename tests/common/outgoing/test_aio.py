@@ -1,0 +1,156 @@
+"""The guarded client, on real sockets."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from apps.common.outgoing import aio
+from apps.common.outgoing.guard import AddressRefused
+from tests.support import Answer, Receiver
+
+
+def get(url: str) -> tuple[int, bytes]:
+    """The status and capped body of one request through a guarded session."""
+
+    async def ask() -> tuple[int, bytes]:
+        async with (
+            aio.new_session({"user-agent": "test"}) as session,
+            session.get(url, allow_redirects=False) as response,
+        ):
+            return response.status, await aio.read_capped(response)
+
+    return asyncio.run(ask())
+
+
+def assert_refused(url: str) -> None:
+    with pytest.raises(aiohttp.ClientConnectorError) as raised:
+        get(url)
+    assert isinstance(raised.value.__cause__, AddressRefused)
+
+
+def test_an_allowed_address_is_reached(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(200, b"hello"))
+
+    assert get(receiver.url("/")) == (200, b"hello")
+
+
+def test_an_address_is_refused_at_connect_even_without_a_resolver(
+    receiver: Receiver, settings: Any
+) -> None:
+    settings.OUTGOING_ALLOWED_NETWORKS = []
+
+    assert_refused(receiver.url("/"))
+    assert_refused(f"http://[::1]:{receiver.port}/")
+    assert_refused(f"http://[::ffff:127.0.0.1]:{receiver.port}/")
+    assert receiver.requests == []
+
+
+def test_a_name_that_turned_to_a_private_address_is_refused(
+    receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.OUTGOING_ALLOWED_NETWORKS = []
+    resolve_to(monkeypatch, "127.0.0.1")
+
+    assert_refused(f"http://rebound.example:{receiver.port}/")
+    assert receiver.requests == []
+
+
+def test_one_private_address_among_public_ones_spoils_the_name(
+    receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.OUTGOING_ALLOWED_NETWORKS = []
+    resolve_to(monkeypatch, "93.184.215.14", "127.0.0.1")
+
+    assert_refused(f"http://mixed.example:{receiver.port}/")
+    assert receiver.requests == []
+
+
+def test_the_last_look_is_at_the_address_that_is_connected_to(
+    receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if what the resolver vetted and what is connected to were two things."""
+    settings.OUTGOING_ALLOWED_NETWORKS = []
+
+    async def unguarded(*_: Any, **__: Any) -> list[Any]:
+        return [
+            {
+                "hostname": "x.example",
+                "host": "127.0.0.1",
+                "port": receiver.port,
+                "family": socket.AF_INET,
+                "proto": 0,
+                "flags": 0,
+            }
+        ]
+
+    monkeypatch.setattr(aio._GuardedResolver, "resolve", unguarded)
+
+    assert_refused(f"http://x.example:{receiver.port}/")
+    assert receiver.requests == []
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(302, headers={"Location": receiver.url("/inside")}))
+
+    assert get(receiver.url("/"))[0] == 302
+    assert receiver.at("/inside") == []
+
+
+def test_a_proxy_of_the_environment_is_not_used(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+    assert get(receiver.url("/"))[0] == 204
+
+
+def test_a_body_is_read_up_to_the_cap(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(200, b"x" * 5_000_000))
+
+    assert get(receiver.url("/")) == (200, b"x" * aio.MAX_RESPONSE_BYTES)
+
+
+def test_a_packed_body_is_not_unpacked(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(200, b"not gzip at all", {"Content-Encoding": "gzip"}))
+
+    assert get(receiver.url("/")) == (200, b"not gzip at all")
+    assert receiver.requests[0].headers["Accept-Encoding"] == "identity"
+
+
+def test_a_body_that_breaks_off_is_kept_as_far_as_it_came() -> None:
+    with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this") as url:
+        assert get(url) == (200, b"only this")
+
+
+@contextmanager
+def raw_server(answer: bytes) -> Iterator[str]:
+    """Answers one connection with these bytes and hangs up."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    finally:
+        thread.join(5)
+        listener.close()
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    def answer(host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
