@@ -118,8 +118,9 @@ def _with_items(deals: QuerySet[Deal]) -> QuerySet[Deal]:
     """Read the items in the statement of the deals, so that those of one moment stand together."""
     items = DealItem.objects.filter(deal_id=OuterRef("pk")).order_by("position")
     shown = JSONObject(id="id", name="name", price="price")
-    # As a mapping: mypy takes an annotation for a clash with the attribute that the model declares.
-    return deals.annotate(**{"item_objects": ArraySubquery(items.values_list(shown))})
+    return deals.annotate(
+        item_objects=ArraySubquery(items.values_list(shown))  # type: ignore[no-redef]  # declared on the model
+    )
 
 
 def _granted(rows: QuerySet[Deal], buyer_id: UUID, window: Window) -> QuerySet[Any, Any]:
