@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,17 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQ
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 Start = Callable[[Service], Child]
+
+
+def processes_on(data_dir: Path | str) -> list[int]:
+    """Those that name this DATA_DIR on their command line or in their environment, or are in it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            said = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            if str(data_dir) in said.decode(errors="replace") + os.readlink(entry / "cwd"):
+                found.append(int(entry.name))
+    return found
 
 
 @contextmanager

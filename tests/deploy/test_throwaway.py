@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.environment import ROOT
-from tests.deploy.conftest import on_linux
+from tests.deploy.conftest import on_linux, processes_on
 from tests.faults.installation import is_alive
 from tests.support import wait_until
 
@@ -36,19 +36,6 @@ def _environment(process: "subprocess.Popen[str]") -> dict[str, str]:
     assert process.stdout
     environment: dict[str, str] = json.loads(process.stdout.readline())
     return environment
-
-
-def _processes_on(data_dir: str) -> list[int]:
-    """Those whose command line or working directory names it."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            named = data_dir.encode() in (entry / "cmdline").read_bytes()
-            if named or data_dir in os.readlink(entry / "cwd"):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
 
 
 @pytest.fixture
@@ -85,13 +72,13 @@ def test_a_command_that_does_not_exist_is_said() -> None:
 @on_linux
 def test_ctrl_c_leaves_nothing_behind(waiting: "subprocess.Popen[str]") -> None:
     data_dir = _environment(waiting)["DATA_DIR"]
-    assert len(_processes_on(data_dir)) > 2
+    assert len(processes_on(data_dir)) > 2
 
     os.killpg(waiting.pid, signal.SIGINT)  # a terminal tells the whole group
 
     assert waiting.wait(20) == 130
     assert not Path(data_dir).exists()
-    assert not _processes_on(data_dir)
+    assert not processes_on(data_dir)
 
 
 @on_linux
@@ -103,7 +90,7 @@ def test_a_signal_to_it_alone_ends_the_command_too(waiting: "subprocess.Popen[st
     assert waiting.wait(20) == 143
     assert not is_alive(int(environment["COMMAND_PID"]))
     assert not Path(environment["DATA_DIR"]).exists()
-    assert not _processes_on(environment["DATA_DIR"])
+    assert not processes_on(environment["DATA_DIR"])
 
 
 @on_linux
@@ -113,5 +100,5 @@ def test_kill_9_takes_command_and_services_along(waiting: "subprocess.Popen[str]
     waiting.kill()
 
     wait_until(lambda: not is_alive(int(environment["COMMAND_PID"])), seconds=10)
-    wait_until(lambda: not _processes_on(environment["DATA_DIR"]), seconds=10)
+    wait_until(lambda: not processes_on(environment["DATA_DIR"]), seconds=10)
     shutil.rmtree(environment["DATA_DIR"])
