@@ -3,6 +3,8 @@
 import itertools
 from collections import Counter
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 from django.db.models.functions import Now
@@ -87,12 +89,14 @@ def test_stock_is_given_back_once_when_delete_races_cancel_expiry_and_itself(
 ) -> None:
     shop = make_shop(reservation_minutes=5)
     shop.product("MUG", stock=10)
-    acts = {
-        0: lambda order: shop.delete(order),
-        1: lambda order: shop.try_change(order, status="canceled"),
-        2: lambda order: expire_orders(),
-        3: lambda order: shop.delete(order),
-    }
+
+    def give_back(order: dict[str, Any], thread: int) -> None:
+        if thread % 4 == 0:
+            expire_orders()
+        elif thread % 4 == 1:
+            shop.try_change(order, status="canceled")
+        else:
+            shop.delete(order)
 
     for _ in range(5):
         order = shop.order(("MUG", 4))
@@ -100,7 +104,7 @@ def test_stock_is_given_back_once_when_delete_races_cancel_expiry_and_itself(
             reservation_expires_at=Now() - timedelta(seconds=1)
         )
 
-        concurrently(8, lambda thread, order=order: acts[thread % 4](order))
+        concurrently(8, partial(give_back, order))
 
         assert stock("MUG") == (10, 0)
         released = StockMovement.objects.filter(order=order["id"], kind="released")
@@ -123,22 +127,23 @@ def test_expiry_and_confirmation_exclude_each_other(make_shop: MakeShop) -> None
     shop = make_shop(reservation_minutes=5)
     shop.product("MUG", stock=100)
 
+    def race(order: dict[str, Any], thread: int) -> Any:
+        return expire_orders() if thread else shop.try_change(order, status="confirmed")
+
     for _ in range(8):
         order = shop.order(("MUG", 1))
         Order.objects.filter(pk=order["id"]).update(
             reservation_expires_at=Now() - timedelta(seconds=1)
         )
 
-        answers = concurrently(
-            2, lambda n, o=order: shop.try_change(o, status="confirmed") if n else expire_orders()
-        )
+        confirmation, _ = concurrently(2, partial(race, order))
 
         status = Order.objects.get(pk=order["id"]).status
-        if answers[1].status_code == 200:
+        if confirmation.status_code == 200:
             assert status == "confirmed"
             assert event_types(order["id"]) == ["order.created", "order.confirmed"]
         else:
-            assert answers[1].json()["code"] == "invalid_transition"
+            assert confirmation.json()["code"] == "invalid_transition"
             assert event_types(order["id"]) == ["order.created", "order.expired"]
     confirmed = Order.objects.filter(status="confirmed").count()
     assert stock("MUG") == (100, confirmed)

@@ -105,7 +105,7 @@ def test_a_page_costs_the_same_however_many_orders_are_on_it(stocked: Shop) -> N
     ],
 )
 def test_parameters_that_make_no_sense_are_400(shop: Shop, query: dict[str, str]) -> None:
-    answer = shop.api.get(f"{BASE}/orders", **query)
+    answer = shop.api.request("GET", f"{BASE}/orders", query=query)
 
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["parameter"] == next(iter(query))
