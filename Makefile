@@ -14,6 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-header --no-emit-index-url
 PRODUCTION := DEBUG=false HTTPS=true ALLOWED_HOSTS=tradepost.example
 SCHEMA := docs/openapi.yaml
+TEMPLATES := $(shell find apps templates -name '*.html' 2>/dev/null)
 
 # Passed on by `test`, `migrations` and `lock`.
 ARGS ?=
@@ -53,7 +54,7 @@ check: format-check lint types contracts migrations-check deploy-check schema-ch
 .PHONY: lint
 lint: .venv/.requirements-dev ## Look for mistakes in Python and templates
 	$(BIN)/ruff check .
-	$(BIN)/djlint --quiet --lint templates
+	$(if $(TEMPLATES),$(BIN)/djlint --quiet --lint $(TEMPLATES))
 
 .PHONY: types
 types: .venv/.requirements-dev ## Check the types (mypy, strict)
@@ -66,7 +67,7 @@ contracts: .venv/.requirements-dev ## Check who may import whom
 .PHONY: format-check
 format-check: .venv/.requirements-dev
 	$(BIN)/ruff format --check .
-	$(BIN)/djlint --quiet --check templates
+	$(if $(TEMPLATES),$(BIN)/djlint --quiet --check $(TEMPLATES))
 
 .PHONY: migrations-check
 migrations-check: .venv/.requirements-dev
@@ -91,7 +92,7 @@ install-check: .venv/.requirements-dev
 format: .venv/.requirements-dev ## Format Python and templates, and mend what can be mended by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/djlint --quiet --reformat templates
+	$(if $(TEMPLATES),$(BIN)/djlint --quiet --reformat $(TEMPLATES))
 
 .PHONY: schema
 schema: .venv/.requirements-dev ## Write docs/openapi.yaml anew

@@ -42,3 +42,13 @@ def test_every_setting_reaches_the_containers_or_is_their_own_affair() -> None:
     inside = {"DATA_DIR", "BROKER_URL", "DATABASE_POOL_SIZE", "DEBUG", "LOG_FORMAT"}
 
     assert {name for name in shown if name not in compose} == inside
+
+
+def test_the_image_holds_all_that_runs() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    ignored = (ROOT / ".dockerignore").read_text()
+
+    for part in ("apps", "config", "templates"):
+        if any((ROOT / part).rglob("*.*")):
+            assert f"COPY {part} {part}\n" in dockerfile
+            assert f"!{part}\n" in ignored

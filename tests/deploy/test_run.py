@@ -120,7 +120,7 @@ def _copy_of_checkout(folder: Path) -> Path:
         source, target = ROOT / part, root / part
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
+        elif source.exists():
             shutil.copy(source, target)
     return root
 
