@@ -33,7 +33,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     },
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": True,
-    "POSTPROCESSING_HOOKS": ["apps.common.api.openapi.add_components"],
+    "POSTPROCESSING_HOOKS": [
+        "apps.common.api.openapi.add_components",
+        "apps.common.api.openapi.add_codes",
+    ],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,

@@ -218,14 +218,18 @@ def server_error(request: HttpRequest) -> HttpResponse:
     )
 
 
+def status_of(kind: type[domain.DomainError]) -> int:
+    """The HTTP status of a class of errors."""
+    return next(_STATUS[base] for base in kind.__mro__ if base in _STATUS)
+
+
 def _of_domain(request: HttpRequest, error: domain.DomainError) -> HttpResponse:
-    status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
     headers = (
         {"Retry-After": str(error.retry_after)} if isinstance(error, domain.Unavailable) else None
     )
     return ProblemResponse(
         request,
-        status=status,
+        status=status_of(type(error)),
         code=error.code,
         title=error.title,
         detail=error.detail,
