@@ -1,0 +1,83 @@
+"""An account that owns one of everything, made through the API as a customer would make it."""
+
+from typing import Any
+
+from tests.architecture.operations import Operation, operations
+from tests.support import ApiClient, Receiver, run_jobs
+
+# Lists of what happens, not of what is owned.
+_UNSTABLE = ("/events",)
+
+
+class Household:
+    """`ids` fits every parameter of every path: a new one is added here, with what makes its object."""
+
+    def __init__(self, client: ApiClient, receiver: Receiver, buyer: str, number: int = 1) -> None:
+        self.client = client
+        self.ids: dict[str, str] = {}
+        self._secrets: list[str] = [client.plain_key]
+        self._make_all(receiver, buyer, number)
+
+    def _make_all(self, receiver: Receiver, buyer: str, number: int) -> None:
+        endpoint = self._make(
+            "webhook-endpoints",
+            {"url": receiver.url(f"/household-{number}"), "event_types": ["*"]},
+            "endpoint_id",
+        )
+        self._make("authorizations", {"buyer": buyer}, "authorization_id")
+        self._make(
+            "deals",
+            {
+                "name": f"Household deal {number}",
+                "total_price": 1000,
+                "currency": "EUR",
+                "items": [{"name": "a thing", "price": 900}],
+            },
+            "deal_id",
+        )
+        storefront = {"code": f"household-{number}", "name": "Household shop", "currency": "EUR"}
+        self._make("storefronts", storefront, "storefront_id")
+        self.ids["sku"] = f"HOUSEHOLD-{number}"
+        product = {
+            "sku": self.ids["sku"],
+            "name": "Household product",
+            "price": 5,
+            "currency": "EUR",
+        }
+        self._make("products", {**product, "stock": 9}, "product_id")
+        order = {
+            "storefront": storefront["code"],
+            "customer_id": f"household-customer-{number}",
+            "items": [{"sku": self.ids["sku"], "quantity": 1}],
+        }
+        self._make("orders", order, "order_id")
+        key = {"name": "household key", "scopes": ["orders:read"]}
+        self._secrets.append(self._make("api-keys", key, "key_id")["api_key"])
+        self._make(f"webhook-endpoints/{endpoint['id']}/test", {}, "delivery_id")
+        self._secrets.append(endpoint["secret"])
+        run_jobs()
+        (event, *_) = self.client.get("/api/v1/events").json()["results"]
+        self.ids["event_id"] = event["id"]
+
+    def _make(self, collection: str, body: dict[str, Any], parameter: str) -> dict[str, Any]:
+        answer = self.client.post(f"/api/v1/{collection}", body)
+        assert 200 <= answer.status_code < 300, (collection, answer.content)
+        made: dict[str, Any] = answer.json()
+        self.ids[parameter] = made["id"]
+        return made
+
+    def marks(self) -> list[str]:
+        """Texts that no stranger may ever read: ids, secrets, names."""
+        return [*self.ids.values(), *self._secrets, "ousehold", str(self.client.account.id)]
+
+    def reads(self) -> list[Operation]:
+        """Every call that only reads."""
+        return [each for each in operations() if each.method == "GET"]
+
+    def everything(self) -> dict[str, bytes]:
+        """What the owner reads at every address just now."""
+        return {
+            str(each): self.client.get(each.url(self.ids)).content
+            for each in self.reads()
+            if not each.path.endswith(_UNSTABLE)
+        }

@@ -1,0 +1,108 @@
+"""No input of any kind gets a 500: every member of every body, every parameter, every id."""
+
+from typing import Any
+
+from tests.architecture.household import Household
+from tests.architecture.operations import Operation, openapi, operations
+from tests.common.test_problems import assert_problem
+
+GARBAGE: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    2**31,
+    2**63 - 1,
+    2**63,
+    10**15,
+    1.5,
+    1e300,
+    "",
+    " ",
+    "x",
+    "x" * 5000,
+    "\u202e\ufeff\U0001f600",
+    "%s%n{0}'\";--",
+    "*",
+    "9999-12-31T23:59:59.999999-23:59",
+    "0001-01-01",
+    "http://[::1",
+    [],
+    [[]],
+    [None],
+    {},
+    {"": {}},
+    ["x"] * 300,
+    [{}] * 300,
+]
+IN_URLS = ["", "%00", "%FF", "x", "0", "-1", "9" * 400, "%F0%9F%98%80", "a%2Fb", "%2e%2e", "'", "*"]
+
+
+def test_no_member_of_a_body_whatever_is_a_server_error(household: Household) -> None:
+    for each in operations():
+        if each.body_schema is None:
+            continue
+        for body in [*GARBAGE, *_spoilt(each)]:
+            answer = household.client.request(each.method, each.url(household.ids), body)
+            _assert_good(answer, f"{each} {str(body)[:200]}")
+
+
+def test_no_parameter_whatever_is_a_server_error(household: Household) -> None:
+    for each in operations():
+        if each.method != "GET":
+            continue
+        for name in each.parameters("query"):
+            for value in IN_URLS:
+                answer = household.client.get(f"{each.url(household.ids)}?{name}={value}")
+                _assert_good(answer, f"{each} {name}={value}")
+
+
+def test_no_id_whatever_is_a_server_error(household: Household) -> None:
+    for each in operations():
+        for name in each.parameters("path"):
+            for value in IN_URLS:
+                url = each.path.format(**{**household.ids, name: value})
+                answer = household.client.request(each.method, url, each.body())
+                _assert_good(answer, f"{each} {name}={value}")
+
+
+def test_no_condition_whatever_is_a_server_error(household: Household) -> None:
+    for each in operations():
+        for name in ("If-Match", "If-None-Match"):
+            for value in ("", "*", '"', '"1', "9" * 400, '"99999999999999999999"', "W/,,,", "é"):
+                answer = household.client.request(
+                    each.method, each.url(household.ids), each.body(), headers={name: value}
+                )
+                _assert_good(answer, f"{each} {name}: {value}")
+
+
+def _spoilt(operation: Operation) -> list[Any]:
+    """Bodies that are right but for one member, at any depth, and some that have one too many."""
+    bodies = []
+    for good in operation.examples or [operation.body()]:
+        members = {**dict.fromkeys(_members(operation)), **(good if isinstance(good, dict) else {})}
+        for name, value in members.items():
+            bodies += [{**good, name: bad} for bad in [*GARBAGE, *_inside(value)]]
+        bodies.append({**good, "no_such_member": 1})
+    return bodies
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, list) and value:
+        return [[inner, *value[1:]] for inner in [*GARBAGE, *_inside(value[0])]]
+    if isinstance(value, dict):
+        return [{**value, name: bad} for name in value for bad in GARBAGE]
+    return []
+
+
+def _members(operation: Operation) -> list[str]:
+    schema = operation.body_schema or {}
+    if "$ref" in schema:
+        schema = openapi()["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    return list(schema.get("properties", {}))
+
+
+def _assert_good(answer: Any, what: str) -> None:
+    assert answer.status_code < 500, what
+    if answer.status_code >= 400:
+        assert_problem(answer, answer.status_code)
