@@ -23,6 +23,7 @@ class ApiKeyInline(RecordInline):
 class AccountAdmin(BaseModelAdmin):
     list_display = ("slug", "name", "email", "created_at")
     search_fields = ("slug__startswith", "name__istartswith")
+    search_ids = ("id",)
     inlines = (ApiKeyInline,)
 
 
@@ -40,6 +41,7 @@ class ApiKeyAdmin(BaseModelAdmin):
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
     list_select_related = ("account",)
     search_fields = ("prefix__startswith", "account__slug__startswith")
+    search_ids = ("id", "account_id")
     exclude = ("hash",)
     actions = ("revoke",)
 

@@ -21,9 +21,11 @@ def account(account_id: UUID) -> Account:
 def account_by_reference(reference: str) -> Account:
     """An account by its id or slug, as other accounts name it; raises AccountNotFound."""
     try:
-        match = Q(pk=UUID(reference))
+        named = UUID(reference)
     except ValueError:
-        match = Q(slug=reference)
+        named = None
+    # A slug may be 32 hexadecimal digits, which Python would read as a UUID too.
+    match = Q(pk=named) if named and str(named) == reference.lower() else Q(slug=reference)
     found = Account.objects.filter(match).first()
     if found is None:
         raise AccountNotFound(f"There is no account {reference!r}.")

@@ -24,6 +24,7 @@ from apps.common.api.responses import Json, NoContent
 from apps.common.api.serializers import parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.schemas import page
+from apps.common.versions import require_version
 
 
 @extend_schema(tags=["Account"])
@@ -44,10 +45,11 @@ class MeView(ApiView):
     )
     def patch(self, request: Request) -> HttpResponse:
         current = selectors.account(self.principal.account_id)
+        expected = if_match(request)
+        # Before the body is read: one made from an older version is stale rather than invalid.
+        require_version(current.version, expected)
         changes = parse_body(AccountInput, request, current=account_object(current), partial=True)
-        account = services.update_account(
-            account_id=current.id, changes=changes, expected=if_match(request)
-        )
+        account = services.update_account(account_id=current.id, changes=changes, expected=expected)
         return self._me(request, account)
 
     def _me(self, request: Request, account: Account) -> HttpResponse:
