@@ -88,16 +88,18 @@ def orders(
     rows = Order.objects.select_related("storefront").filter(account_id=account_id, deleted_at=None)
     if status is not None:
         rows = rows.filter(status=status)
+    # Storefront and product are looked up first: their ids as constants let the planner choose by how
+    # many orders this very one has, between an index of its own and the account's.
     if storefront is not None:
-        rows = rows.filter(storefront__in=storefronts(account_id).filter(code=storefront))
+        rows = rows.filter(storefront_id=_only(storefronts(account_id).filter(code=storefront)))
     if customer_id is not None:
         rows = rows.filter(customer_id=customer_id)
     if external_id is not None:
         # By the unique index of each storefront; an account has a few.
         rows = rows.filter(storefront__in=storefronts(account_id), external_id=external_id)
     if sku is not None:
-        named = Product.objects.filter(account_id=account_id, sku=sku)
-        rows = rows.filter(pk__in=OrderLine.objects.filter(product__in=named).values("order"))
+        # A join without duplicates: an order has one line of a product.
+        rows = rows.filter(lines__product_id=_only(products(account_id, sku=sku)))
     # Order ids carry the millisecond of created_at (uuid7_at), so that their index finds the range.
     if created_after is not None:
         rows = rows.filter(pk__gte=uuid7_floor(created_after), created_at__gt=created_after)
@@ -169,6 +171,12 @@ def compared_stock(*, after: UUID, limit: int) -> list[Drift]:
         cursor.execute(_DRIFT, {"after": after, "limit": limit})
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return [Drift(*row) for row in rows]
+
+
+def _only(rows: "QuerySet[Any]") -> UUID:
+    """The id of the one row; when there is none, one that nothing has."""
+    found: UUID | None = rows.values_list("pk", flat=True).first()
+    return found or UUID(int=0)
 
 
 def _ceiling(moment: datetime) -> UUID:
