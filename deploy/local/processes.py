@@ -9,12 +9,16 @@ _WORKER = "celery -A config worker --pool threads -c 8 --without-gossip --withou
 
 @dataclass(frozen=True)
 class Process:
-    """One row of the table below. Processes of a higher stage start later and stop earlier."""
+    """One row of the table below. Processes of a higher stage start later and stop earlier.
+
+    One that `may_wait` starts when the others are ready, so that they are ready sooner.
+    """
 
     name: str
     command: str
     stage: int
     queue: str | None = None
+    may_wait: bool = False
     stop_seconds: float = 15.0
     death_signal: signal.Signals = signal.SIGKILL
 
@@ -28,6 +32,7 @@ def processes(*, port: int, run_dir: Path, host: str = "127.0.0.1") -> tuple[Pro
             "beat",
             f"celery -A config beat -s {run_dir}/celerybeat-schedule --pidfile= -l INFO",
             stage=2,
+            may_wait=True,
         ),
         Process(
             "web",

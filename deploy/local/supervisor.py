@@ -6,6 +6,7 @@ import shlex
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -34,6 +35,7 @@ from deploy.local.stopping import StopRequested, StopWish, stop_wish
 _SERVICE_STAGE = 0
 _PREPARE_STAGE = 0
 _LOOK_SECONDS = 0.1
+_LONGEST_WAIT_SECONDS = 15.0
 
 
 def run(*, user_namespaces: bool = True) -> int:
@@ -86,8 +88,11 @@ class Supervisor:
             self._empty_metrics_dir()
             self._start_services()
             self._prepare()
-            self._start_processes()
-            self._watch()
+            self._start_processes(that_may_wait=False)
+            health = HealthWatch(self._choices.port, self._relay)
+            self._await_readiness(health)
+            self._start_processes(that_may_wait=True)
+            self._watch(health)
         except StopRequested:
             pass
         finally:
@@ -154,13 +159,14 @@ class Supervisor:
         shutil.rmtree(self._metrics_dir, ignore_errors=True)
         self._metrics_dir.mkdir()
 
-    def _start_processes(self) -> None:
+    def _start_processes(self, *, that_may_wait: bool) -> None:
         for row in self._table:
-            self._console.say(f"starting {row.name}")
-            start = partial(self._start, self._program(row))
-            keeper = self._keep(row.stage, start(), start)
-            if row.queue:
-                self._workers[row.queue] = keeper
+            if row.may_wait == that_may_wait:
+                self._console.say(f"starting {row.name}")
+                start = partial(self._start, self._program(row))
+                keeper = self._keep(row.stage, start(), start)
+                if row.queue:
+                    self._workers[row.queue] = keeper
 
     def _start(self, program: Program) -> Child:
         return Child(program, self._relay, self._console.line)
@@ -190,19 +196,28 @@ class Supervisor:
             keep_open=(self._lock,),
         )
 
-    def _watch(self) -> None:
-        health = HealthWatch(self._choices.port, self._relay)
+    def _await_readiness(self, health: HealthWatch) -> None:
+        """Return after some seconds in any case: what may wait may be what is missing."""
+        wait_until = time.monotonic() + _LONGEST_WAIT_SECONDS
+        while not health.latest.is_ready and time.monotonic() < wait_until:
+            self._look(health)
+
+    def _watch(self, health: HealthWatch) -> None:
         announced = False
-        while not self._wish.number:
-            self._relay.run(_LOOK_SECONDS)
-            for _stage, keeper in self._keepers:
-                keeper.look()
-            health.look()
-            self._kill_hanging_workers(health.latest.stale_queues)
+        while True:
             if health.latest.is_ready and not announced:
                 announced = True
                 self._announce()
-        health.close()
+            self._look(health)
+
+    def _look(self, health: HealthWatch) -> None:
+        """One turn of the loop. Raises StopRequested."""
+        self._wish.check()
+        self._relay.run(_LOOK_SECONDS)
+        for _stage, keeper in self._keepers:
+            keeper.look()
+        health.look()
+        self._kill_hanging_workers(health.latest.stale_queues)
 
     def _kill_hanging_workers(self, queues: frozenset[str]) -> None:
         """Their keepers start them again."""
