@@ -49,9 +49,9 @@ class EventPattern(Text):
     def to_internal_value(self, data: Any) -> str:
         pattern = super().to_internal_value(data)
         if not is_pattern(pattern):
-            self.fail("invalid_pattern", pattern=pattern)
+            self.fail("invalid_pattern", pattern=pattern[:60])
         if not any(matches([pattern], kind.name) for kind in event_types()):
-            self.fail("unknown_event_type", pattern=pattern)
+            self.fail("unknown_event_type", pattern=pattern[:60])
         return pattern
 
 

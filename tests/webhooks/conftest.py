@@ -1,0 +1,80 @@
+"""Endpoints, events to send, and a sender that has nothing left when a test ends."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import transaction
+
+from apps.accounts.models import Account
+from apps.common import clock
+from apps.common.actor import system
+from apps.common.ids import uuid7
+from apps.events.catalogue import EventType
+from apps.events.dispatch import dispatch
+from apps.events.publishing import draft, publish
+from apps.webhooks import claims, services
+from apps.webhooks.delivering import delivering
+from apps.webhooks.events import DISABLED
+from apps.webhooks.models import Endpoint
+from apps.webhooks.sender import Sender
+
+PublishEvent = Callable[..., UUID]
+MakeEndpoint = Callable[..., Endpoint]
+
+
+@pytest.fixture(autouse=True)
+def _sender() -> Iterator[None]:
+    """A sender of its own for each test: ended before the tables are emptied."""
+    usual = delivering.sender
+    delivering.sender = Sender(usual._record)
+    claims._keyrings.clear()
+    yield
+    delivering.sender.stop(20)
+    delivering.sender = usual
+
+
+@pytest.fixture
+def make_endpoint(make_account: Callable[..., Account]) -> MakeEndpoint:
+    """Registers endpoints: `make_endpoint(receiver.url("/hook"), account=seller, event_types=["deal.*"])`."""
+
+    def make(url: str, *, account: Account | None = None, **fields: Any) -> Endpoint:
+        owner = account or make_account()
+        fields = {"event_types": ["*"], **fields}
+        return services.create_endpoint(account_id=owner.id, url=url, **fields).endpoint
+
+    return make
+
+
+@pytest.fixture
+def publish_event() -> PublishEvent:
+    """Publishes an event of an account, and returns its id: `publish_event(seller, readers=[buyer.id])`."""
+
+    def make(account: Account, *, type: EventType = DISABLED, **options: Any) -> UUID:
+        with transaction.atomic():
+            drafted = draft(
+                type,
+                account_id=account.id,
+                subject=options.pop("subject", None) or uuid7(),
+                object=options.pop("object", {"name": "a thing"}),
+                actor=system("tests"),
+                at=clock.now(),
+                **options,
+            )
+            publish(drafted)
+        return drafted.id
+
+    return make
+
+
+@pytest.fixture
+def send() -> Callable[[], None]:
+    """Dispatches and delivers all that is due, and waits until the outcomes are recorded."""
+
+    def run() -> None:
+        dispatch()
+        delivering.deliver()
+        assert delivering.sender.wait_until_empty(20)
+
+    return run

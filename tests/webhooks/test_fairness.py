@@ -1,0 +1,197 @@
+"""One endpoint costs the others nothing: caps and fair claims, told by counts and not by the clock."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.db.models.functions import Now
+
+from apps.common.ids import uuid7
+from apps.events.dispatch import dispatch
+from apps.webhooks.claims import claim
+from apps.webhooks.delivering import delivering
+from apps.webhooks.fanout import NO_ENDPOINT
+from apps.webhooks.limits import ENDPOINT_CAP, MAX_CLAIMS
+from apps.webhooks.models import Delivery, Due, Endpoint
+from tests.support import Answer, Received, Receiver, background, concurrently, wait_until
+from tests.webhooks.conftest import MakeEndpoint, PublishEvent
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Send = Callable[[], None]
+
+
+def owe(endpoint_id: UUID, n: int, **columns: object) -> None:
+    """n deliveries that nobody has to send: for claims alone."""
+    Due.objects.bulk_create(
+        Due(**{"id": uuid7(), "endpoint_id": endpoint_id, "due_at": Now(), **columns})
+        for _ in range(n)
+    )
+
+
+def test_a_claim_takes_a_few_of_each_endpoint() -> None:
+    big, small = uuid7(), uuid7()
+    owe(big, 100)
+    owe(small, 2)
+
+    taken = Counter(one.endpoint_id for one in claim(after=NO_ENDPOINT, limit=64))
+
+    assert taken == {big: ENDPOINT_CAP, small: 2}
+    assert claim(after=NO_ENDPOINT, limit=64) == []
+
+
+def test_claims_go_round() -> None:
+    endpoints = sorted(uuid7() for _ in range(10))
+    for endpoint in endpoints:
+        owe(endpoint, 3)
+
+    first = claim(after=NO_ENDPOINT, limit=9)
+    second = claim(after=max(one.endpoint_id for one in first), limit=9)
+
+    assert {one.endpoint_id for one in first} == set(endpoints[:3])
+    assert {one.endpoint_id for one in second} == set(endpoints[3:6])
+
+
+def test_claims_take_the_longest_waiting_first() -> None:
+    endpoint = uuid7()
+    owe(endpoint, 5)
+    owe(endpoint, 3, due_at=Now() - timedelta(minutes=1))
+
+    taken = [one.delivery_id for one in claim(after=NO_ENDPOINT, limit=3)]
+
+    old = Due.objects.filter(pk__in=taken, claims=1)
+    assert old.count() == 3
+    assert not Due.objects.filter(ready=True, due_at__lt=Now() - timedelta(seconds=30)).exists()
+
+
+def test_what_is_not_due_is_not_claimed_and_what_has_become_due_is() -> None:
+    endpoint = uuid7()
+    owe(endpoint, 1, ready=False, due_at=Now() + timedelta(seconds=60))
+    owe(endpoint, 1, ready=False, due_at=Now() - timedelta(seconds=1))
+
+    assert len(claim(after=NO_ENDPOINT, limit=10)) == 1
+    assert len(claim(after=NO_ENDPOINT, limit=10)) == 0
+
+
+def test_many_claims_at_once_never_exceed_the_cap_nor_double() -> None:
+    endpoints = [uuid7() for _ in range(6)]
+    for endpoint in endpoints:
+        owe(endpoint, 30)
+
+    def work(_: int) -> list[tuple[UUID, UUID]]:
+        return [
+            (one.endpoint_id, one.delivery_id)
+            for _ in range(5)
+            for one in claim(after=NO_ENDPOINT, limit=7)
+        ]
+
+    claimed = [one for some in concurrently(8, work) for one in some]
+
+    assert len(claimed) == len(set(claimed))
+    assert Counter(endpoint for endpoint, _ in claimed) == dict.fromkeys(endpoints, ENDPOINT_CAP)
+
+
+def test_an_expired_lease_is_claimed_again_and_frees_its_place() -> None:
+    endpoint = uuid7()
+    owe(endpoint, ENDPOINT_CAP)
+    first = claim(after=NO_ENDPOINT, limit=10)
+    Due.objects.update(
+        due_at=Now() - timedelta(seconds=1), lease_until=Now() - timedelta(seconds=1)
+    )
+
+    second = claim(after=NO_ENDPOINT, limit=10)
+
+    assert {one.delivery_id for one in first} == {one.delivery_id for one in second}
+    assert {one.lease_id for one in first}.isdisjoint(one.lease_id for one in second)
+    assert {one.claims for one in second} == {2}
+    assert MAX_CLAIMS >= 2
+
+
+@contextmanager
+def tar_pit(receiver: Receiver, path: str) -> Iterator[Callable[[], int]]:
+    """A path that does not answer before the block ends; gives how many are stuck in it now."""
+    release = threading.Event()
+    stuck: list[Received] = []
+
+    def hold(request: Received) -> Answer:
+        stuck.append(request)
+        release.wait(60)
+        return Answer(204)
+
+    receiver.answer(path, hold)
+    try:
+        yield lambda: len(stuck)
+    finally:
+        release.set()
+
+
+def test_a_burst_never_has_more_than_the_cap_under_way(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send
+) -> None:
+    lock = threading.Lock()
+    now, most = 0, 0
+    full = threading.Barrier(ENDPOINT_CAP)
+
+    def count(_: Received) -> Answer:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        full.wait(30)  # the burst is a multiple of the cap: five by five they come
+        with lock:
+            now -= 1
+        return Answer(204)
+
+    receiver.answer("/", count)
+    endpoint = make_endpoint(receiver.url())
+    for _ in range(ENDPOINT_CAP * 6):
+        publish_event(endpoint.account)
+
+    send()
+
+    assert most == ENDPOINT_CAP
+    assert len(receiver.requests) == ENDPOINT_CAP * 6
+    assert Delivery.objects.filter(status="delivered").count() == ENDPOINT_CAP * 6
+
+
+def test_a_dead_and_a_tar_pit_endpoint_do_not_stop_the_others(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver
+) -> None:
+    dead = make_endpoint("http://127.0.0.1:1/")
+    pit = make_endpoint(receiver.url("/pit"))
+    healthy = [make_endpoint(receiver.url(f"/{n}")) for n in range(10)]
+    for endpoint in (pit, dead, *healthy):
+        for _ in range(20):
+            publish_event(endpoint.account)
+
+    with tar_pit(receiver, "/pit") as stuck:
+        dispatch()
+        with background(delivering.deliver):
+            wait_until(
+                lambda: Delivery.objects.filter(status="delivered").count() == 200, seconds=20
+            )
+            assert stuck() == ENDPOINT_CAP
+            assert not Delivery.objects.filter(endpoint=dead, attempt_count=0).exists()
+            delivering.sender.close()
+
+    assert {one.status for one in Delivery.objects.filter(endpoint__in=healthy)} == {"delivered"}
+    assert Endpoint.objects.filter(status="enabled").count() == 12
+
+
+def test_one_thread_feeds_and_others_make_it_look_again(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver
+) -> None:
+
+    endpoint = make_endpoint(receiver.url())
+    for _ in range(30):
+        publish_event(endpoint.account)
+    dispatch()
+
+    concurrently(4, lambda _: delivering.deliver())
+
+    assert delivering.sender.wait_until_empty(20)
+    assert len(receiver.requests) == 30

@@ -1,0 +1,162 @@
+"""The sender by itself: its limits, its end, and what it does when the database is away."""
+
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+from django.db import OperationalError
+
+from apps.common.ids import uuid7
+from apps.webhooks import limits
+from apps.webhooks.sender import Sender
+from apps.webhooks.transport import Keyring, Outcome, Parcel
+from tests.support import Answer, Receiver, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def parcel(url: str, *, leased_at: float | None = None) -> Parcel:
+    return Parcel(
+        delivery_id=uuid7(),
+        lease_id=uuid7(),
+        endpoint_id=uuid7(),
+        event_id=uuid7(),
+        step=0,
+        url=url,
+        keyring=Keyring(((b"key", float("inf")),)),
+        body=b"{}",
+        occurred_at=time.time(),
+        leased_at=time.monotonic() if leased_at is None else leased_at,
+    )
+
+
+class Book:
+    """Keeps what it is told to record; `failures` times it cannot."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.batches: list[Sequence[Outcome]] = []
+        self.failures = list(failures)
+
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.batches.append(list(outcomes))
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [outcome for batch in self.batches for outcome in batch]
+
+
+def test_two_hundred_are_under_way_at_once(receiver: Receiver) -> None:
+    release = threading.Event()
+
+    def hold(_: object) -> Answer:
+        release.wait(30)
+        return Answer(204)
+
+    receiver.answer("/", hold)
+    book = Book()
+    sender = Sender(book.record)
+    sender.submit([parcel(receiver.url()) for _ in range(200)])
+
+    receiver.wait_for(200, seconds=20)
+    assert book.outcomes == []
+    release.set()
+
+    assert sender.wait_until_empty(20)
+    assert len(book.outcomes) == 200
+    sender.stop(5)
+
+
+def test_free_slots_are_counted_from_handing_over_to_recording(receiver: Receiver) -> None:
+    release = threading.Event()
+
+    def hold(_: object) -> Answer:
+        release.wait(30)
+        return Answer(204)
+
+    receiver.answer("/", hold)
+    sender = Sender(Book().record, slots=3)
+
+    sender.submit([parcel(receiver.url()) for _ in range(3)])
+
+    assert sender.free == 0
+    assert sender.wait_for_room(0.01) == 0
+    release.set()
+    assert sender.wait_for_room(10) > 0
+    sender.stop(5)
+
+
+def test_what_waited_too_long_under_its_lease_is_left_to_the_next(receiver: Receiver) -> None:
+    book = Book()
+    sender = Sender(book.record)
+    late = time.monotonic() - limits.MAX_WAIT_SECONDS - 1
+
+    sender.submit([parcel(receiver.url(), leased_at=late)])
+
+    assert sender.wait_until_empty(10)
+    assert receiver.requests == []
+    assert book.outcomes == []
+    sender.stop(5)
+
+
+def test_stopping_lets_what_is_under_way_end(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(204, delay=0.2))
+    book = Book()
+    sender = Sender(book.record)
+    sender.submit([parcel(receiver.url()) for _ in range(3)])
+
+    sender.stop(20)
+
+    assert len(book.outcomes) == 3
+    assert sender.free == 0
+    sender.submit([parcel(receiver.url())])
+    assert len(receiver.requests) == 3
+
+
+def test_an_unused_sender_stops_at_once() -> None:
+    Sender(Book().record).stop(0)
+
+
+def test_outcomes_outlive_a_database_that_is_away(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.webhooks.sender.PAUSE_SECONDS", 0.01)
+    book = Book(OperationalError("away"), OperationalError("still away"))
+    sender = Sender(book.record)
+
+    sender.submit([parcel(receiver.url())])
+
+    assert sender.wait_until_empty(10)
+    assert len(book.outcomes) == 1
+    sender.stop(5)
+
+
+def test_an_outcome_that_cannot_be_recorded_does_not_spoil_the_others(receiver: Receiver) -> None:
+    spoilt = parcel(receiver.url("/spoilt"))
+    kept: list[Outcome] = []
+
+    def record(outcomes: Sequence[Outcome]) -> None:
+        if any(outcome.parcel is spoilt for outcome in outcomes):
+            raise ValueError("no database takes this")
+        kept.extend(outcomes)
+
+    sender = Sender(record)
+    sender.submit([spoilt, *(parcel(receiver.url()) for _ in range(5))])
+
+    assert sender.wait_until_empty(10)
+    assert len(kept) == 5
+    sender.stop(5)
+
+
+def test_connections_are_kept_and_used_again(receiver: Receiver) -> None:
+    book = Book()
+    sender = Sender(book.record)
+    for _ in range(3):
+        sender.submit([parcel(receiver.url())])
+        assert sender.wait_until_empty(10)
+
+    wait_until(lambda: len(receiver.requests) == 3)
+    sender.stop(5)
+    assert {outcome.status_code for outcome in book.outcomes} == {204}
