@@ -19,7 +19,7 @@ from apps.accounts.enums import ROOMS
 from apps.accounts.models import Account
 from apps.accounts.services import IssuedKey, issue_key
 from tests.support import ApiClient, Receiver
-from tests.support.isolation import forget_everything
+from tests.support.isolation import forget_everything, own_sender
 
 EVERYTHING = tuple(f"{room}:write" for room in ROOMS)
 _numbers = itertools.count(1)
@@ -51,9 +51,11 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _fresh() -> None:
+def _fresh() -> Iterator[None]:
     """Nothing that an earlier test left in Redis or in this process's memory is there."""
     forget_everything()
+    with own_sender():
+        yield
 
 
 class MakeAccount(Protocol):

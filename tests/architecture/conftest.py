@@ -1,27 +1,15 @@
 """A household, and a stranger to it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from apps.accounts.services import ensure_account
-from apps.webhooks.delivering import delivering
-from apps.webhooks.sender import Sender
 from tests.architecture.household import Household
 from tests.conftest import MakeAccount, MakeClient
 from tests.support import ApiClient, Receiver
 
 MakeHousehold = Callable[..., Household]
-
-
-@pytest.fixture(autouse=True)
-def _sender() -> Iterator[None]:
-    """A sender of webhooks for each test, ended before the tables are emptied."""
-    usual = delivering.sender
-    delivering.sender = Sender(usual._record)
-    yield
-    delivering.sender.stop(20)
-    delivering.sender = usual
 
 
 @pytest.fixture

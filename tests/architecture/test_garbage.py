@@ -77,14 +77,14 @@ def test_no_condition_whatever_is_a_server_error(household: Household) -> None:
 
 
 def _spoilt(operation: Operation) -> list[Any]:
-    """Bodies that are right but for one member, at any depth, and some that have one too many."""
-    bodies = []
-    for good in operation.examples or [operation.body()]:
-        members = {**dict.fromkeys(_members(operation)), **(good if isinstance(good, dict) else {})}
-        for name, value in members.items():
-            bodies += [{**good, name: bad} for bad in [*GARBAGE, *_inside(value)]]
-        bodies.append({**good, "no_such_member": 1})
-    return bodies
+    """Bodies that are right but for one member, at any depth, or have one too many."""
+    good = operation.body()
+    shown = {name: value for one in operation.examples for name, value in one.items()}
+    members = {**dict.fromkeys(_members(operation)), **shown}
+    spoilt = [
+        {**good, name: bad} for name, value in members.items() for bad in GARBAGE + _inside(value)
+    ]
+    return [*spoilt, {**good, "no_such_member": 1}]
 
 
 def _inside(value: Any) -> list[Any]:

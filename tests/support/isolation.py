@@ -7,13 +7,29 @@ from django.conf import settings
 
 from apps.accounts import authentication, throttle
 from apps.common import besteffort, wakeups
+from apps.webhooks import claims
+from apps.webhooks.delivering import delivering
+from apps.webhooks.sender import Sender
 
 
 def forget_everything() -> None:
     """Empty this worker's Redis database, the remembered keys, the breaker."""
     authentication._remembered.clear()
+    claims._keyrings.clear()
     besteffort.breaker._closed_again_at = 0.0
     besteffort.client().flushdb()
+
+
+@contextmanager
+def own_sender() -> Iterator[None]:
+    """A sender of webhooks for this test alone; afterwards nothing of it is under way."""
+    usual = delivering.sender
+    delivering.sender = Sender(usual._record)
+    try:
+        yield
+    finally:
+        delivering.sender.stop(20)
+        delivering.sender = usual
 
 
 @contextmanager
