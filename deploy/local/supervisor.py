@@ -222,7 +222,8 @@ class Supervisor:
     def _kill_hanging_workers(self, queues: frozenset[str]) -> None:
         """Their keepers start them again."""
         for queue in queues & self._workers.keys():
-            if (worker := self._workers[queue]).uptime > STALE_SECONDS:
+            worker = self._workers[queue]
+            if worker.child.status() is None and worker.uptime > STALE_SECONDS:
                 self._console.say(f"the worker of {queue} shows no sign of life; killing it")
                 worker.child.finish(0)
 
