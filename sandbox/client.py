@@ -16,7 +16,7 @@ class ApiError(Exception):
 
 
 class Client:
-    """One account's connection to Tradepost, kept open between calls."""
+    """One account's connection to Tradepost, kept open between calls until `close`."""
 
     def __init__(self, base_url: str, api_key: str) -> None:
         address = urlsplit(base_url)
@@ -25,6 +25,9 @@ class Client:
         )
         self._connection = kind(address.netloc, timeout=30)
         self._api_key = api_key
+
+    def close(self) -> None:
+        self._connection.close()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The parsed answer, None for an empty one; raises ApiError, and OSError without a server."""

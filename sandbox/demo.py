@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,13 +23,15 @@ PATIENCE_SECONDS = 15.0
 class Story:
     """The cast and what they do; each step prints what was asked and what came of it."""
 
-    def __init__(self, demo: dict[str, Any], receiver: Receiver) -> None:
+    def __init__(self, demo: dict[str, Any], receiver: Receiver, cast: ExitStack) -> None:
         self.demo = demo
         self.receiver = receiver
         self.clients = {
             slug: Client(demo["base_url"], account["api_key"])
             for slug, account in demo["accounts"].items()
         }
+        for client in self.clients.values():
+            cast.callback(client.close)
         self.run = uuid4().hex[:8]
 
     def tell(self) -> None:
@@ -181,8 +183,8 @@ def main() -> None:
         )
     demo = json.loads(path.read_text())
     try:
-        with Receiver() as receiver:
-            Story(demo, receiver).tell()
+        with Receiver() as receiver, ExitStack() as cast:
+            Story(demo, receiver, cast).tell()
     except (ConnectionError, TimeoutError):
         sys.exit(f"Nothing answers at {demo['base_url']}: start it with `make run` first.")
     print(f"\nThat was all real. The same calls, to try by hand: {demo['base_url']}/api/docs/")

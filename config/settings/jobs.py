@@ -23,6 +23,7 @@ JOBS: dict[str, Job] = {
     "common.heartbeat.fast": Job("fast", 10.0),
     "common.heartbeat.slow": Job("slow", 10.0),
     "common.maintain": Job("slow", 600.0),
+    "events.trim": Job("slow", 600.0),
 }
 
 CELERY_BROKER_URL = env.BROKER_URL

@@ -38,6 +38,7 @@ class Installation:
         self.log = data_dir / "make-run.log"
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._extras: list[subprocess.Popen[bytes]] = []
+        self._clients: list[Client] = []
 
     def start(self) -> None:
         """Start all, await the line that says so; AssertionError when it does not come."""
@@ -49,6 +50,8 @@ class Installation:
 
     def stop(self) -> None:
         """As Ctrl-C does, and wait for the end of every process."""
+        for client in self._clients:
+            client.close()
         for extra in self._extras:
             extra.terminate()
             extra.wait(STOP_SECONDS)
@@ -100,7 +103,8 @@ class Installation:
     def client(self, slug: str, port: int | None = None) -> Client:
         """A client with the demo key of this account."""
         key = self.demo["accounts"][slug]["api_key"]
-        return Client(f"http://127.0.0.1:{port or self.port}", key)
+        self._clients.append(Client(f"http://127.0.0.1:{port or self.port}", key))
+        return self._clients[-1]
 
     @property
     def demo(self) -> Any:
