@@ -1,6 +1,7 @@
 """What the person at the terminal sees: every process's lines, with its name in front."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import TextIO
 
@@ -23,7 +24,8 @@ class Console:
         """A line of a process."""
         now = datetime.now().astimezone()
         message = Message("line", text, now, name, self._colours[name])
-        self._printer.write(message)
+        with suppress(OSError):  # a terminal that was closed is no reason to stop in a hurry
+            self._printer.write(message)
 
     def say(self, text: str) -> None:
         """A line of the supervisor about its work."""
@@ -31,4 +33,5 @@ class Console:
 
     def announce(self, text: str) -> None:
         """News for people and for programs that wait for it: nothing in front."""
-        print(text, file=self._output, flush=True)
+        with suppress(OSError):
+            print(text, file=self._output, flush=True)

@@ -79,6 +79,7 @@ class Supervisor:
         names = [service.name for service in self._services] + [row.name for row in self._table]
         self._console = Console([*names, "prepare"], sys.stdout)
         self._relay = Relay()
+        self._addresses: dict[str, str] = {}
         self._keepers: list[tuple[int, Keeper]] = []
         self._workers: dict[str, Keeper] = {}
 
@@ -117,18 +118,17 @@ class Supervisor:
         return services
 
     def _start_services(self) -> None:
-        addresses = {}
         for service in self._services:
             self._console.say(f"starting {service.name}")
             child = start_service(
                 service, self._relay, self._console.line, self._wish, keep_open=(self._lock,)
             )
             self._keep(_SERVICE_STAGE, child, partial(self._start_service_again, service))
-            addresses[service.address_variable] = service.url
+            self._addresses[service.address_variable] = service.url
         write_variables(
             self._choices.data_dir / "services.env",
             {
-                **addresses,
+                **self._addresses,
                 "PORT": str(self._choices.port),
                 "BASE_URL": self._choices.base_url,
                 "OUTGOING_ALLOWED_NETWORKS": LOOPBACK_NETWORKS,
@@ -182,6 +182,7 @@ class Supervisor:
         command = (sys.executable, *(() if name == "python" else ("-m", name)), *arguments)
         environment = {
             **os.environ,
+            **self._addresses,
             "DATA_DIR": str(self._choices.data_dir),
             "PORT": str(self._choices.port),
             "PROMETHEUS_MULTIPROC_DIR": str(self._metrics_dir),

@@ -76,6 +76,7 @@ def _throwaway_environment(
             "DATA_DIR": str(data_dir),
             postgres.address_variable: postgres.url,
             valkey.address_variable: valkey.url,
+            "BROKER_URL": valkey.url,
             "SECRET_KEY": secrets.token_urlsafe(50),
             "ENCRYPTION_KEYS": new_encryption_key(),
             "OUTGOING_ALLOWED_NETWORKS": LOOPBACK_NETWORKS,
