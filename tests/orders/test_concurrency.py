@@ -1,15 +1,17 @@
 """Never oversold, never stuck, and given back once, whoever races whom."""
 
 import itertools
+import threading
 from collections import Counter
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from apps.orders.models import Order, StockMovement
+from apps.orders.models import Order, Stock, StockMovement
 from apps.orders.services.orders import expire_orders
 from tests.orders.conftest import (
     BASE,
@@ -20,7 +22,7 @@ from tests.orders.conftest import (
     movements,
     stock,
 )
-from tests.support import concurrently
+from tests.support import background, concurrently, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,6 +40,31 @@ def test_600_tries_on_a_stock_of_300_make_300_orders(shop: Shop) -> None:
     assert stock("MUG") == (300, 300)
     assert event_types().count("order.created") == 300
     assert_ledger_agrees()
+
+
+def someone_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return bool(cursor.fetchone()[0])
+
+
+def test_an_order_that_had_to_wait_decides_by_what_is_left(shop: Shop) -> None:
+    shop.product("MUG", stock=10)
+    held = threading.Event()
+
+    def reserve_the_rest() -> None:
+        with transaction.atomic():
+            Stock.objects.update(reserved=8)
+            held.set()
+            wait_until(someone_waits, what="the order to wait for the stock")
+
+    with background(reserve_the_rest):
+        held.wait(10)
+        answer = shop.try_order(("MUG", 3))
+
+    assert answer.status_code == 409
+    assert answer.json()["errors"][0]["available"] == 2
+    assert stock("MUG") == (10, 8)
 
 
 def test_overlapping_baskets_in_any_order_do_not_deadlock(shop: Shop) -> None:

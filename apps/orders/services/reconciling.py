@@ -12,7 +12,9 @@ from apps.orders.selectors import Drift, compared_stock
 BATCH = 1000
 
 drifted = Gauge(
-    "tradepost_stock_drifted_products", "Products whose counters are not their ledger's"
+    "tradepost_stock_drifted_products",
+    "Products whose counters are not the sums of their ledger",
+    multiprocess_mode="mostrecent",
 )
 log = structlog.get_logger(__name__)
 
