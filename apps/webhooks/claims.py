@@ -20,8 +20,8 @@ REMEMBERED_KEYRINGS = 10_000
 
 # Whether the account may see the event is asked now: a member that left gets nothing more.
 _LOAD = """
-SELECT d.id, d.event_id, d.retry_step, p.url, p.version, p.status, p.deleted_at IS NOT NULL,
-       e.id IS NOT NULL, extract(epoch FROM e.occurred_at)::float8,
+SELECT d.id, p.id, d.event_id, d.retry_step, p.url, p.version, p.status, p.deleted_at IS NOT NULL,
+       extract(epoch FROM e.occurred_at)::float8,
        e.account_id = p.account_id OR p.account_id = ANY(e.readers) OR EXISTS (
          SELECT FROM events_channelmember m
           WHERE m.channel_id = e.channel_id AND m.account_id = p.account_id)
@@ -73,41 +73,44 @@ def is_anything_ready() -> bool:
 def prepare(claimed: Sequence[Claimed], leased_at: float) -> tuple[list[Parcel], list[Dismissal]]:
     """What to send of `claimed`, and what is not to be sent because things have changed since."""
     loaded = _load([one.delivery_id for one in claimed])
-    rings = keyrings({one.endpoint_id: loaded[one.delivery_id].version for one in claimed})
+    rings = keyrings({found.endpoint_id: found.version for found in loaded.values()})
     bodies = _bodies({found.event_id for found in loaded.values()})
     parcels: list[Parcel] = []
     dismissals: list[Dismissal] = []
     for one in claimed:
-        found = loaded[one.delivery_id]
-        verdict = _verdict(one, found)
-        if verdict is not None:
-            dismissals.append(Dismissal(one.delivery_id, one.lease_id, *verdict))
-            continue
-        parcels.append(
-            Parcel(
-                delivery_id=one.delivery_id,
-                lease_id=one.lease_id,
-                endpoint_id=one.endpoint_id,
-                event_id=found.event_id,
-                step=found.step,
-                url=found.url,
-                keyring=rings[one.endpoint_id],
-                body=bodies[found.event_id],
-                occurred_at=found.occurred_at,
-                leased_at=leased_at,
+        found = loaded.get(one.delivery_id)
+        if found is None or found.event_id not in bodies:
+            rest = DeliveryStatus.FAILED, Reason.EVENT_GONE
+        elif (verdict := _verdict(one, found)) is not None:
+            rest = verdict
+        else:
+            parcels.append(
+                Parcel(
+                    delivery_id=one.delivery_id,
+                    lease_id=one.lease_id,
+                    endpoint_id=one.endpoint_id,
+                    event_id=found.event_id,
+                    step=found.step,
+                    url=found.url,
+                    keyring=rings[one.endpoint_id],
+                    body=bodies[found.event_id],
+                    occurred_at=found.occurred_at,
+                    leased_at=leased_at,
+                )
             )
-        )
+            continue
+        dismissals.append(Dismissal(one.delivery_id, one.lease_id, *rest))
     return parcels, dismissals
 
 
 class _Loaded(NamedTuple):
+    endpoint_id: UUID
     event_id: UUID
     step: int
     url: str
     version: int
     status: str
     is_deleted: bool
-    has_event: bool
     occurred_at: float
     is_visible: bool
 
@@ -130,8 +133,6 @@ def _verdict(claimed: Claimed, found: _Loaded) -> tuple[DeliveryStatus, Reason] 
         return DeliveryStatus.CANCELED, Reason.ENDPOINT_DELETED
     if found.status != EndpointStatus.ENABLED:
         return DeliveryStatus.PARKED, Reason.ENDPOINT_DISABLED
-    if not found.has_event:
-        return DeliveryStatus.FAILED, Reason.EVENT_GONE
     if not found.is_visible:
         return DeliveryStatus.CANCELED, Reason.NOT_VISIBLE
     if claimed.claims > MAX_CLAIMS:

@@ -36,7 +36,8 @@ first_attempt_lag_seconds = Histogram(
 )
 log = structlog.get_logger(__name__)
 
-# Outcomes travel as one JSON text: a list of Python arrays costs five times as much to pass.
+# The ids are given apart too, so that each table is entered by its key whatever the planner believes of
+# the rest. Outcomes travel as one JSON text: a list of Python arrays costs five times as much to pass.
 _RECORD = """
 WITH outcome AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset(%(outcomes)s) AS o(
@@ -44,12 +45,14 @@ WITH outcome AS MATERIALIZED (
     age float8, duration_ms integer, status_code smallint, error text, headers jsonb, body text)
 ), rested AS (
   DELETE FROM webhooks_due d USING outcome o
-   WHERE d.id = o.id AND d.lease_id = o.lease_id AND o.retry_in IS NULL RETURNING d.id
+   WHERE d.id = ANY(%(ids)s) AND d.id = o.id AND d.lease_id = o.lease_id
+     AND o.retry_in IS NULL RETURNING d.id
 ), postponed AS (
   UPDATE webhooks_due d SET due_at = now() + o.retry_in * interval '1 second', ready = false,
          lease_id = NULL, lease_until = NULL, claims = 0
     FROM outcome o
-   WHERE d.id = o.id AND d.lease_id = o.lease_id AND o.retry_in IS NOT NULL RETURNING d.id
+   WHERE d.id = ANY(%(ids)s) AND d.id = o.id AND d.lease_id = o.lease_id
+     AND o.retry_in IS NOT NULL RETURNING d.id
 ), held AS (
   SELECT id FROM rested UNION ALL SELECT id FROM postponed
 ), settled AS (
@@ -57,7 +60,7 @@ WITH outcome AS MATERIALIZED (
          attempt_count = d.attempt_count + 1, last_status_code = o.status_code, updated_at = now(),
          retry_step = d.retry_step + (o.retry_in IS NOT NULL)::integer
     FROM outcome o JOIN held USING (id)
-   WHERE d.id = o.id AND d.id = ANY(%(ids)s) RETURNING d.id, d.attempt_count
+   WHERE d.id = ANY(%(ids)s) AND d.id = o.id RETURNING d.id, d.attempt_count
 ), logged AS (
   INSERT INTO webhooks_attempt (id, delivery_id, number, url, started_at, duration_ms, status_code,
                                 error, request_headers, response_body)
@@ -70,13 +73,14 @@ SELECT s.id, s.attempt_count, extract(epoch FROM now())::float8 FROM settled s
 
 _DISMISS = """
 WITH dismissed AS MATERIALIZED (
-  SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[]) AS o(id, lease_id, status, reason)
+  SELECT * FROM unnest(%(ids)s::uuid[], %(leases)s::uuid[], %(statuses)s::text[], %(reasons)s::text[])
+    AS o(id, lease_id, status, reason)
 ), rested AS (
   DELETE FROM webhooks_due d USING dismissed o
-   WHERE d.id = o.id AND d.lease_id = o.lease_id RETURNING d.id
+   WHERE d.id = ANY(%(ids)s) AND d.id = o.id AND d.lease_id = o.lease_id RETURNING d.id
 )
 UPDATE webhooks_delivery d SET status = o.status, reason = o.reason, updated_at = now()
-  FROM dismissed o JOIN rested USING (id) WHERE d.id = o.id AND d.id = ANY(%s)
+  FROM dismissed o JOIN rested USING (id) WHERE d.id = ANY(%(ids)s) AND d.id = o.id
 """
 
 # Delivery -> the attempt's number and the time of recording it (Unix time).
@@ -137,17 +141,15 @@ def _record_with_gone(
 
 def dismiss(dismissals: Sequence[Dismissal]) -> None:
     """Let deliveries rest that are not to be sent."""
-    ids = [one.delivery_id for one in dismissals]
     with connection.cursor() as cursor:
         cursor.execute(
             _DISMISS,
-            [
-                ids,
-                [one.lease_id for one in dismissals],
-                [one.status for one in dismissals],
-                [one.reason for one in dismissals],
-                ids,
-            ],
+            {
+                "ids": [one.delivery_id for one in dismissals],
+                "leases": [one.lease_id for one in dismissals],
+                "statuses": [one.status for one in dismissals],
+                "reasons": [one.reason for one in dismissals],
+            },
         )
     for one in dismissals:
         log.info("webhook_dismissed", delivery_id=str(one.delivery_id), reason=one.reason)

@@ -630,6 +630,32 @@ def test_a_delivery_whose_event_is_gone_has_failed(
     assert (delivery.status, delivery.reason) == ("failed", "event_gone")
 
 
+def test_what_is_owed_for_a_delivery_that_is_gone_is_forgotten(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send
+) -> None:
+    endpoint = make_endpoint(receiver.url())
+    Due.objects.create(id=uuid7(), endpoint_id=endpoint.id, due_at=Now())
+    Due.objects.create(id=uuid7(), endpoint_id=uuid7(), due_at=Now())
+    publish_event(endpoint.account)
+
+    send()
+
+    assert not Due.objects.exists()
+    assert only_delivery().status == "delivered"
+
+
+def test_ids_made_in_sql_are_uuid7_by_the_databases_clock(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send
+) -> None:
+    publish_event(make_endpoint(receiver.url()).account)
+    send()
+
+    delivery = only_delivery()
+    assert (delivery.id.version, delivery.id.variant) == (7, uuid7().variant)
+    made = delivery.created_at.timestamp()
+    assert made - 1 < (delivery.id.int >> 80) / 1000 < made + 1
+
+
 def test_listing_deliveries(
     make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send,
     api: MakeClient, django_assert_max_num_queries: Any,

@@ -1,5 +1,6 @@
 """The sender by itself: its limits, its end, and what it does when the database is away."""
 
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -48,25 +49,31 @@ class Book:
         return [outcome for batch in self.batches for outcome in batch]
 
 
-def test_two_hundred_are_under_way_at_once(receiver: Receiver) -> None:
-    release = threading.Event()
-
-    def hold(_: object) -> Answer:
-        release.wait(30)
-        return Answer(204)
-
-    receiver.answer("/", hold)
+def test_two_hundred_are_under_way_at_once() -> None:
+    """A server that answers nobody before all two hundred have come."""
     book = Book()
     sender = Sender(book.record)
-    sender.submit([parcel(receiver.url()) for _ in range(200)])
+    connections: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
 
-    receiver.wait_for(200, seconds=20)
-    assert book.outcomes == []
-    release.set()
+        def serve() -> None:
+            while len(connections) < 200:
+                connections.append(listener.accept()[0])
+            for connection in connections:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
-    assert sender.wait_until_empty(20)
-    assert len(book.outcomes) == 200
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        sender.submit([parcel(url) for _ in range(200)])
+
+        assert sender.wait_until_empty(30)
+        server.join(5)
     sender.stop(5)
+    for connection in connections:
+        connection.close()
+    assert [outcome.status_code for outcome in book.outcomes] == [204] * 200
 
 
 def test_free_slots_are_counted_from_handing_over_to_recording(receiver: Receiver) -> None:
