@@ -19,7 +19,7 @@ from apps.common.schemas import page
 from apps.orders import selectors
 from apps.orders.api.representations import CHANGE, ORDER, change_object, own_order_object
 from apps.orders.api.serializers import OrderChanges, OrderInput, OrdersQuery
-from apps.orders.models import Order
+from apps.orders.models import Order, OrderLine
 from apps.orders.services import orders
 from apps.orders.services.asked import Asked
 from apps.orders.services.placing import Answered, NewOrder, Placed, Retry, place_order
@@ -152,7 +152,8 @@ class OrderView(ApiView):
     @extend_schema(operation_id="get_order", summary="Get an order", responses={200: ORDER})
     def get(self, request: Request, order_id: UUID) -> HttpResponse:
         order = selectors.order(self.principal.account_id, order_id)
-        return not_modified(request, etag(order.version)) or _answer(order)
+        tag = etag(order.version)
+        return not_modified(request, tag) or _answer(order, selectors.lines_of(order))
 
     @extend_schema(
         operation_id="update_order",
@@ -170,14 +171,14 @@ class OrderView(ApiView):
         changes = parse_body(OrderChanges, request, current=_object(present))
         if "items" in changes:
             changes["items"] = Asked.of(changes["items"])
-        orders.change_order(
+        changed = orders.change_order(
             account_id=self.principal.account_id,
             order_id=order_id,
             changes=changes,
             actor=self.actor,
             expected=if_match(request),
         )
-        return _answer(selectors.order(self.principal.account_id, order_id))
+        return _answer(*changed)
 
     @extend_schema(
         operation_id="delete_order",
@@ -221,14 +222,12 @@ def _object(order: Order) -> dict[str, Any]:
     return own_order_object(order, selectors.lines_of(order))
 
 
-def _answer(order: Order) -> Json:
-    return Json(_object(order), headers={"ETag": etag(order.version)})
+def _answer(order: Order, lines: list[OrderLine]) -> Json:
+    return Json(own_order_object(order, lines), headers={"ETag": etag(order.version)})
 
 
 def _created(request: Request, placed: Placed) -> Json:
-    order, lines = placed
-    return Json(
-        own_order_object(order, lines),
-        status=201,
-        headers={"ETag": etag(order.version), "Location": f"{request.path}/{order.id}"},
-    )
+    answer = _answer(*placed)
+    answer.status_code = 201
+    answer["Location"] = f"{request.path}/{placed.order.id}"
+    return answer

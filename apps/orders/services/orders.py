@@ -15,7 +15,7 @@ from apps.common.versions import require_version
 from apps.orders.enums import OrderStatus
 from apps.orders.errors import OrderNotFound
 from apps.orders.events import ORDER_DELETED
-from apps.orders.models import Order
+from apps.orders.models import Order, OrderLine
 from apps.orders.services.asked import external_id_taken, reservation_end
 from apps.orders.services.edits import Edit, save
 
@@ -41,7 +41,7 @@ def change_order(
     changes: Mapping[str, Any],
     actor: Actor,
     expected: frozenset[int] | None = None,
-) -> Order:
+) -> tuple[Order, list[OrderLine]]:
     """Change plain fields, `items` (an Asked) and `status` in one step, told by one event.
 
     Items change first, so that a step moves the stock of the new ones. Raises OrderNotFound, Stale,
@@ -57,7 +57,7 @@ def change_order(
     if "status" in changes:
         edit.move_to(OrderStatus(changes["status"]))
     save([edit])
-    return edit.order
+    return edit.order, edit.lines
 
 
 @retried
