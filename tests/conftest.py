@@ -20,6 +20,7 @@ from apps.accounts.models import Account
 from apps.accounts.services import IssuedKey, issue_key
 from tests.support import ApiClient, Receiver
 from tests.support.isolation import forget_everything, own_sender
+from tests.support.outages import be_patient
 
 EVERYTHING = tuple(f"{room}:write" for room in ROOMS)
 _numbers = itertools.count(1)
@@ -43,6 +44,7 @@ def pytest_configure() -> None:
     """Refuse to share a Redis database; settings that only matter to people are the quick ones."""
     if "tests.environment" not in sys.modules:
         raise pytest.UsageError("Add `-p tests.environment`, as pyproject.toml does.")
+    be_patient()
     settings.STATIC_ROOT = None
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}

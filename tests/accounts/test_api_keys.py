@@ -9,9 +9,9 @@ from django.db import connection
 from apps.accounts.models import ApiKey
 from apps.common import clock
 from apps.common.clock import rfc3339
-from tests.common.test_problems import assert_problem
 from tests.conftest import MakeClient
 from tests.support import ApiClient, concurrently
+from tests.support.problems import assert_problem
 
 KEYS = "/api/v1/api-keys"
 

@@ -17,11 +17,11 @@ from apps.accounts import authentication
 from apps.accounts.keys import generate
 from apps.accounts.models import ApiKey
 from apps.common import besteffort, clock
-from tests.common.test_problems import assert_problem
-from tests.common.test_wakeups import frozen, refused
 from tests.conftest import MakeClient
 from tests.support import ApiClient, wait_until
-from tests.support.isolation import forget_everything, redis_at
+from tests.support.isolation import forget_everything
+from tests.support.outages import frozen, redis_at, refused
+from tests.support.problems import assert_problem
 from tests.support.process import OtherProcess
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.common.test_problems import assert_problem
 from tests.conftest import MakeAccount, MakeClient
 from tests.support import ApiClient
+from tests.support.problems import assert_problem
 
 ME = "/api/v1/me"
 

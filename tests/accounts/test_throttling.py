@@ -6,9 +6,9 @@ import pytest
 
 from apps.accounts import throttle
 from apps.common.ids import uuid7
-from tests.common.test_problems import assert_problem
 from tests.conftest import MakeClient
 from tests.support import concurrently, wait_until
+from tests.support.problems import assert_problem
 
 ME = "/api/v1/me"
 

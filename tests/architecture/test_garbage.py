@@ -4,35 +4,26 @@ from typing import Any
 
 from tests.architecture.household import Household
 from tests.architecture.operations import Operation, openapi, operations
-from tests.common.test_problems import assert_problem
+from tests.support.problems import assert_problem
 
 GARBAGE: list[Any] = [
     None,
     True,
-    0,
     -1,
     2**31,
     2**63 - 1,
     2**63,
-    10**15,
     1.5,
-    1e300,
     "",
-    " ",
     "x",
     "x" * 5000,
-    "\u202e\ufeff\U0001f600",
-    "%s%n{0}'\";--",
-    "*",
+    "\u202e\ufeff\U0001f600%s'\"--",
     "9999-12-31T23:59:59.999999-23:59",
-    "0001-01-01",
     "http://[::1",
     [],
-    [[]],
     [None],
     {},
     {"": {}},
-    ["x"] * 300,
     [{}] * 300,
 ]
 IN_URLS = ["", "%00", "%FF", "x", "0", "-1", "9" * 400, "%F0%9F%98%80", "a%2Fb", "%2e%2e", "'", "*"]
@@ -68,12 +59,11 @@ def test_no_id_whatever_is_a_server_error(household: Household) -> None:
 
 def test_no_condition_whatever_is_a_server_error(household: Household) -> None:
     for each in operations():
-        for name in ("If-Match", "If-None-Match"):
-            for value in ("", "*", '"', '"1', "9" * 400, '"99999999999999999999"', "W/,,,", "é"):
-                answer = household.client.request(
-                    each.method, each.url(household.ids), each.body(), headers={name: value}
-                )
-                _assert_good(answer, f"{each} {name}: {value}")
+        for value in ("", "*", '"', "9" * 400, '"99999999999999999999"', "W/,,,", "é"):
+            headers = {"If-Match": value, "If-None-Match": value}
+            url = each.url(household.ids)
+            answer = household.client.request(each.method, url, each.body(), headers=headers)
+            _assert_good(answer, f"{each} {value}")
 
 
 def _spoilt(operation: Operation) -> list[Any]:

@@ -5,8 +5,8 @@ from django.test import Client
 
 from apps.accounts.enums import ROOMS, SCOPES
 from tests.architecture.operations import Operation, operations
-from tests.common.test_problems import assert_problem
 from tests.conftest import MakeClient
+from tests.support.problems import assert_problem
 
 # Any valid key may make these calls.
 OPEN = {"me"}

@@ -3,8 +3,8 @@
 import pytest
 
 from apps.accounts.models import Account
-from tests.common.test_problems import assert_problem
 from tests.support import ApiClient, concurrently
+from tests.support.problems import assert_problem
 
 ME = "/api/v1/me"
 

@@ -11,7 +11,6 @@ from django.db.models import F
 from apps.accounts.models import Account, ApiKey
 from apps.common.models import IdempotencyKey
 from apps.common.tasks import maintain
-from tests.common.test_problems import assert_problem
 from tests.conftest import MakeClient
 from tests.support import (
     ApiClient,
@@ -21,6 +20,7 @@ from tests.support import (
     somebody_waits_for_a_lock,
     wait_until,
 )
+from tests.support.problems import assert_problem
 
 KEYS = "/api/v1/api-keys"
 BODY = {"name": "another", "scopes": ["orders:read"]}

@@ -1,20 +1,22 @@
 """Wake-ups cost next to nothing, whatever state Redis is in, and never fail a request."""
 
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 
 import pytest
-from django.conf import settings
+from celery import current_app
 from django.db import transaction
+from pytest_django.fixtures import Settings
 
 from apps.common import besteffort
 from apps.common.besteffort import failures
+from apps.common.tasks import job
 from apps.common.wakeups import clear, wake, wake_on_commit
+from config.settings.jobs import Job
 from tests.support import wait_until
-from tests.support.isolation import redis_at
+from tests.support.outages import frozen, redis_at, refused
 
 JOB = "events.dispatch"
 SOON = 0.3  # seconds: three time-outs of 100 ms, on a machine that is busy with other tests
@@ -32,21 +34,6 @@ def seconds(work: Callable[[], object]) -> float:
     return time.monotonic() - started
 
 
-@contextmanager
-def frozen() -> Iterator[str]:
-    """A Redis that was stopped by SIGSTOP: the kernel accepts connections, nobody answers."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
-        yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
-
-
-@contextmanager
-def refused() -> Iterator[str]:
-    """A Redis that is gone: nobody listens."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))  # taken, but not listened on
-        yield f"redis://127.0.0.1:{bound.getsockname()[1]}/0"
-
-
 def test_many_wakes_are_one_message() -> None:
     for _ in range(5):
         wake(JOB)
@@ -61,6 +48,26 @@ def test_after_the_worker_has_looked_a_wake_is_published_again() -> None:
     wake(JOB)
 
     assert messages() == 2
+
+
+@pytest.mark.parametrize("is_more", [True, False])
+def test_a_job_clears_its_flag_before_it_looks_and_wakes_itself_for_more(
+    settings: Settings, is_more: bool
+) -> None:
+    settings.JOBS = {**settings.JOBS, "tests.look": Job("fast", 1.0)}
+    flags = []
+
+    @job("tests.look")
+    def look() -> bool:
+        flags.append(besteffort.client().exists("wake:tests.look"))
+        return is_more
+
+    wake("tests.look")
+    look()
+    current_app.tasks.unregister("tests.look")
+
+    assert flags == [0]
+    assert messages() == (2 if is_more else 1)
 
 
 def test_a_flag_that_no_worker_cleared_ends_by_itself() -> None:
@@ -117,13 +124,9 @@ def test_without_redis_a_wake_costs_a_time_out_once_a_second(
         assert failures.labels("wakeup")._value.get() == before + 2
 
 
-def test_a_broker_that_freezes_alone_costs_no_more() -> None:
-    with frozen() as url:
-        broker, settings.CELERY_BROKER_URL = settings.CELERY_BROKER_URL, url
-        try:
-            assert seconds(lambda: wake(JOB)) < SOON * 2
-        finally:
-            settings.CELERY_BROKER_URL = broker
+def test_a_broker_that_freezes_alone_costs_no_more(settings: Settings) -> None:
+    with frozen() as url, redis_at(settings.REDIS_URL, broker=url):
+        assert seconds(lambda: wake(JOB)) < SOON * 2
 
 
 def test_when_redis_is_back_wakes_get_through() -> None:

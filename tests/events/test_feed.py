@@ -13,10 +13,10 @@ from apps.common.ids import uuid7
 from apps.events.channels import channel_of, join, leave
 from apps.events.dispatch import stamp
 from apps.events.patterns import is_pattern, like, matches
-from tests.common.test_problems import assert_problem
 from tests.conftest import MakeClient
 from tests.events.conftest import happen
 from tests.support import ApiClient
+from tests.support.problems import assert_problem
 
 EVENTS = "/api/v1/events"
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.common.test_wakeups import frozen
 from tests.conftest import MakeClient
 from tests.flows.conftest import Listen
 from tests.support import Answer, ApiClient, Receiver, run_jobs
-from tests.support.isolation import redis_at
+from tests.support.outages import frozen, redis_at
 
 DEAL = {
     "name": "12 office chairs",

@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.conf import settings
-
-from apps.accounts import authentication, throttle
-from apps.common import besteffort, wakeups
+from apps.accounts import authentication
+from apps.common import besteffort
 from apps.webhooks import claims
 from apps.webhooks.delivering import delivering
 from apps.webhooks.sender import Sender
@@ -30,23 +28,3 @@ def own_sender() -> Iterator[None]:
     finally:
         delivering.sender.stop(20)
         delivering.sender = usual
-
-
-@contextmanager
-def redis_at(url: str) -> Iterator[None]:
-    """Let everything best-effort (wake-ups, throttling) talk to the Redis at `url` for a while."""
-    usual = settings.REDIS_URL, settings.CELERY_BROKER_URL
-    settings.REDIS_URL = settings.CELERY_BROKER_URL = url
-    _reconnect()
-    try:
-        yield
-    finally:
-        settings.REDIS_URL, settings.CELERY_BROKER_URL = usual
-        _reconnect()
-
-
-def _reconnect() -> None:
-    besteffort.client.cache_clear()
-    throttle._script.cache_clear()
-    wakeups._local.__dict__.clear()
-    besteffort.breaker._closed_again_at = 0.0
