@@ -7,7 +7,7 @@ is a new `due_at`, never a Celery countdown. All times are PostgreSQL's.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -19,7 +19,6 @@ from apps.common.ids import uuid7
 SLICE_SECONDS = 30.0
 
 M = TypeVar("M", bound="Leased")
-T = TypeVar("T")
 
 
 class Leased(models.Model):
@@ -68,16 +67,13 @@ def settle(model: type[M], pk: UUID, lease_id: UUID, **outcome: Any) -> bool:
     return changed == 1
 
 
-def reconcile(
-    claim_some: Callable[[], Sequence[T]],
-    work: Callable[[Sequence[T]], None],
-    *,
-    slice_seconds: float = SLICE_SECONDS,
-) -> bool:
-    """Claim and work until nothing is due or the slice has passed; True when more may be due."""
+def reconcile(step: Callable[[], bool], *, slice_seconds: float = SLICE_SECONDS) -> bool:
+    """Take steps (claim some, work, record) until one finds nothing due or the slice has passed.
+
+    A step says whether there may be more; so does this.
+    """
     deadline = time.monotonic() + slice_seconds
-    while claimed := claim_some():
-        work(claimed)
+    while step():
         if time.monotonic() >= deadline:
             return True
     return False

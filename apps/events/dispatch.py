@@ -4,7 +4,6 @@ Run zero, one or five times, by any number of workers at once, it does the same:
 under one advisory lock inside an SQL function, a cursor moves in the transaction of its handler.
 """
 
-import time
 from datetime import timedelta
 
 import structlog
@@ -13,7 +12,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from prometheus_client import Counter as Metric
 
-from apps.common.leases import SLICE_SECONDS
+from apps.common.leases import reconcile
 from apps.events.models import Consumer, Counter, Event
 from apps.events.subscriptions import Subscription, subscriptions
 
@@ -27,14 +26,13 @@ log = structlog.get_logger(__name__)
 
 def dispatch() -> bool:
     """Stamp and handle until nothing is left or the slice is over; True when more may be left."""
-    deadline = time.monotonic() + SLICE_SECONDS
-    while True:
-        stamped = stamp()
-        more = [advance(subscription) for subscription in subscriptions()]
-        if not stamped and not any(more):
-            return False
-        if time.monotonic() >= deadline:
-            return True
+    return reconcile(_go_round)
+
+
+def _go_round() -> bool:
+    stamped = stamp()
+    more = [advance(subscription) for subscription in subscriptions()]
+    return bool(stamped) or any(more)
 
 
 def stamp() -> int:

@@ -1,8 +1,6 @@
 """Celery's doors to the orders app."""
 
-import time
-
-from apps.common.leases import SLICE_SECONDS
+from apps.common.leases import reconcile
 from apps.common.tasks import job
 from apps.orders.services import orders, reconciling
 
@@ -10,11 +8,7 @@ from apps.orders.services import orders, reconciling
 @job(orders.EXPIRE)
 def expire() -> bool:
     """Give back the stock of pending orders whose reservation ran out."""
-    deadline = time.monotonic() + SLICE_SECONDS
-    while orders.expire_orders() == orders.EXPIRE_BATCH:
-        if time.monotonic() >= deadline:
-            return True
-    return False
+    return reconcile(lambda: orders.expire_orders() == orders.EXPIRE_BATCH)
 
 
 @job("orders.reconcile_stock")

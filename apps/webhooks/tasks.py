@@ -1,11 +1,10 @@
 """Celery's doors to delivery."""
 
-import time
 from typing import Any
 
 from celery.signals import worker_shutdown, worker_shutting_down
 
-from apps.common.leases import SLICE_SECONDS
+from apps.common.leases import reconcile
 from apps.common.tasks import job
 from apps.webhooks.delivering import delivering
 from apps.webhooks.fanout import continue_fan_out
@@ -24,11 +23,7 @@ def deliver() -> bool:
 @job(FAN_OUT)
 def fan_out() -> bool:
     """Go on making deliveries of events that have more endpoints than one transaction serves."""
-    deadline = time.monotonic() + SLICE_SECONDS
-    while continue_fan_out():
-        if delivering.sender.closing or time.monotonic() >= deadline:
-            return True
-    return False
+    return reconcile(continue_fan_out)
 
 
 @worker_shutting_down.connect

@@ -164,7 +164,7 @@ def test_of_many_who_settle_with_one_lease_one_does() -> None:
 def test_reconciling_works_until_nothing_is_due() -> None:
     make(7)
 
-    more = reconcile(lambda: claim_some(3), _finish)
+    more = reconcile(lambda: _finish(claim_some(3)))
 
     assert more is False
     assert Chore.objects.filter(outcome="done").count() == 7
@@ -173,7 +173,7 @@ def test_reconciling_works_until_nothing_is_due() -> None:
 def test_reconciling_stops_after_its_slice_and_says_that_there_is_more() -> None:
     make(7)
 
-    more = reconcile(lambda: claim_some(3), _finish, slice_seconds=0)
+    more = reconcile(lambda: _finish(claim_some(3)), slice_seconds=0)
 
     assert more is True
     assert Chore.objects.filter(outcome="done").count() == 3
@@ -182,16 +182,18 @@ def test_reconciling_stops_after_its_slice_and_says_that_there_is_more() -> None
 def test_a_worker_that_dies_leaves_its_row_to_the_next() -> None:
     make(1)
 
-    def die(chores: Sequence[Chore]) -> None:
+    def die() -> bool:
+        claim_some(lease_seconds=0.01)
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        reconcile(lambda: claim_some(lease_seconds=0.01), die)
-    wait_until(lambda: not reconcile(claim_some, _finish) and Chore.objects.get().outcome)
+        reconcile(die)
+    wait_until(lambda: not reconcile(lambda: _finish(claim_some())) and Chore.objects.get().outcome)
 
     assert Chore.objects.get().outcome == "done"
 
 
-def _finish(chores: Sequence[Chore]) -> None:
+def _finish(chores: Sequence[Chore]) -> bool:
     for chore in chores:
         finish(chore, due_at=None, outcome="done")
+    return bool(chores)
