@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -26,8 +27,8 @@ PATIENCE_SECONDS = 15.0
 
 
 def main(count: int = 200) -> None:
-    demo = json.loads((Path(os.environ.get("DATA_DIR", "var")) / "demo.json").read_text())
-    seller = Client(demo["base_url"], demo["accounts"]["seller"]["api_key"])
+    accounts = demo()
+    seller = Client(accounts["base_url"], accounts["accounts"]["seller"]["api_key"])
     with Receiver() as receiver:
         endpoint = seller.call(
             "POST", "/webhook-endpoints", {"url": receiver.url("/b"), "event_types": ["deal.*"]}
@@ -37,10 +38,16 @@ def main(count: int = 200) -> None:
             answered, received = deals(seller, receiver, count)
         finally:
             seller.call("DELETE", f"/webhook-endpoints/{endpoint['id']}")
+            seller.close()
         limit = bare(receiver, endpoint["secret"], count)
     report("request to answer", answered)
     report("answer to webhook received", received)
     report("limit: a bare signed POST", limit)
+
+
+def demo() -> Any:
+    """What `make run` wrote down about its demo accounts."""
+    return json.loads((Path(os.environ.get("DATA_DIR", "var")) / "demo.json").read_text())
 
 
 def deals(seller: Client, receiver: Receiver, count: int) -> tuple[list[float], list[float]]:
