@@ -79,7 +79,9 @@ class BaseModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in 
         return queryset.filter(conditions) if conditions else queryset.none(), False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        names = [field.name for field in self.model._meta.fields if field.name not in self.editable]
+        # Django would show again, as read-only, what `exclude` hides.
+        left_out = {*self.editable, *(self.exclude or ())}
+        names = [field.name for field in self.model._meta.fields if field.name not in left_out]
         return [*names, *(name for name in self.readonly_fields if name not in names)]
 
 
