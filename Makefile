@@ -45,7 +45,7 @@ demo: .venv/.requirements ## In a second terminal: real requests, and the webhoo
 
 .PHONY: test
 test: .venv/.requirements-dev ## Run the tests on throw-away services; ARGS="tests/orders -k stock"
-	$(THROWAWAY) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(THROWAWAY) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: check
 check: format-check lint types contracts migrations-check deploy-check schema-check install-check ## Check all that CI checks, cheap first, and run every test
