@@ -34,8 +34,10 @@ def authorize(seller: ApiClient, buyer: ApiClient) -> str:
 def test_a_deal_arrives_signed_at_the_seller_and_its_buyers(
     seller: ApiClient, buyer: ApiClient, api: MakeClient, listen: Listen
 ) -> None:
+    stranger = api()
     authorize(seller, buyer)
-    at_seller, at_buyer, at_stranger = (listen(c, "deal.*") for c in (seller, buyer, api()))
+    authorize(api(), stranger)
+    at_seller, at_buyer, at_stranger = (listen(c, "deal.*") for c in (seller, buyer, stranger))
 
     deal = post_deal(seller)
     run_jobs()

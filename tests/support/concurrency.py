@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 from django.db import connection, connections
 
+from tests.support.isolation import close_broker_connection
+
 T = TypeVar("T")
 
 TIMEOUT_SECONDS = 60.0
@@ -72,3 +74,4 @@ def _with_own_connection(work: Callable[..., T], *arguments: Any) -> T:
         return work(*arguments)
     finally:
         connections.close_all()
+        close_broker_connection()

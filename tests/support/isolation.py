@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from apps.accounts import authentication
-from apps.common import besteffort
+from apps.common import besteffort, wakeups
 from apps.webhooks import claims
 from apps.webhooks.delivering import delivering
 from apps.webhooks.sender import Sender
@@ -16,6 +16,13 @@ def forget_everything() -> None:
     claims._keyrings.clear()
     besteffort.breaker._closed_again_at = 0.0
     besteffort.client().flushdb()
+
+
+def close_broker_connection() -> None:
+    """Close what this thread published its wake-ups on, which otherwise ends with the thread, unclosed."""
+    producer = wakeups._local.__dict__.pop("producer", None)
+    if producer is not None:
+        producer.connection.release()
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from django.conf import settings
 
 from apps.accounts import throttle
-from apps.common import besteffort, wakeups
+from apps.common import besteffort
+from tests.support.isolation import close_broker_connection
 
 PRODUCT_TIMEOUT_SECONDS = besteffort.TIMEOUT_SECONDS
 
@@ -53,7 +54,8 @@ def redis_at(url: str, *, broker: str = "") -> Iterator[None]:
 
 
 def _reconnect() -> None:
+    besteffort.client().close()
     besteffort.client.cache_clear()
     throttle._script.cache_clear()
-    wakeups._local.__dict__.clear()
+    close_broker_connection()
     besteffort.breaker._closed_again_at = 0.0

@@ -1,5 +1,7 @@
 """A customer's server: real sockets on 127.0.0.1, remembers what it got, answers as it is told."""
 
+import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +41,30 @@ class Received:
         return orjson.loads(self.body)
 
 
+class _Server(ThreadingHTTPServer):
+    """Ends with all its connections, also those that a client keeps open."""
+
+    daemon_threads = False
+
+    def __init__(self, *arguments: Any) -> None:
+        self._open: set[Any] = set()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End what is open, so that closing the server, which awaits its threads, waits for nobody."""
+        for request in list(self._open):
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
+
+
 Behaviour = Answer | Callable[[Received], Answer]
 
 
@@ -54,8 +80,7 @@ class Receiver:
         self._behaviours: dict[str, list[Behaviour]] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
@@ -68,6 +93,7 @@ class Receiver:
     def __exit__(self, *_: object) -> None:
         self._closing.set()
         self._server.shutdown()
+        self._server.hang_up()
         self._server.server_close()
         self._thread.join()
 
