@@ -9,9 +9,9 @@ from typing import Any
 from deploy.local.relay import Relay
 
 STALE_SECONDS = 60.0
-_START_INTERVAL_SECONDS = 0.2
+_START_INTERVAL_SECONDS = 0.1
 _INTERVAL_SECONDS = 10.0
-_ANSWER_SECONDS = 5.0
+_ANSWER_SECONDS = 2.0
 _CONNECT_SECONDS = 0.5
 # HTTP 1.0, so that the end of the answer is the end of the connection.
 _REQUEST = b"GET /readyz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
@@ -45,8 +45,8 @@ class HealthWatch:
         if self._connection:
             self._conclude(Health())
         else:
-            self._ask()
             self._next_at = now + _ANSWER_SECONDS
+            self._ask()
 
     def close(self) -> None:
         """Wait for no answer any more."""

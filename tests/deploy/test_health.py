@@ -1,6 +1,7 @@
 """What the supervisor makes of /readyz."""
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -82,12 +83,18 @@ def test_it_asks_until_ready(receiver: Receiver, watch: Watching) -> None:
     assert len(receiver.at("/readyz")) == 2
 
 
-def test_nobody_there_is_not_ready() -> None:
-    watch = HealthWatch(free_port(), Relay())
-
+def test_a_server_that_was_not_there_yet_is_found_soon() -> None:
+    port, relay = free_port(), Relay()
+    watch = HealthWatch(port, relay)
     watch.look()
-
     assert watch.latest == Health()
+
+    with socket.create_server(("127.0.0.1", port)) as server:
+        server.settimeout(1.0)
+        relay.run(0.2)
+        watch.look()
+        server.accept()[0].close()
+    watch.close()
 
 
 def test_a_server_that_hangs_is_asked_again(
