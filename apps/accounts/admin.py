@@ -45,7 +45,7 @@ class ApiKeyAdmin(BaseModelAdmin):
     exclude = ("hash",)
     actions = ("revoke",)
 
-    @admin.action(description="Revoke the chosen keys now")
+    @admin.action(description="Revoke the chosen keys now", permissions=["change"])
     def revoke(self, request: HttpRequest, keys: "QuerySet[ApiKey]") -> None:
         for key in keys:
             try:

@@ -60,6 +60,13 @@ class BaseModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """An object without a field to edit is shown, not offered to be saved; actions still ask for
+        the right to change."""
+        if obj is not None and not self.editable:
+            return False
+        return super().has_change_permission(request, obj)
+
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return (*self.search_fields, *self.search_ids)  # any at all, and the page has a search box
 

@@ -46,7 +46,9 @@ class ConsumerAdmin(BaseModelAdmin):
     ordering = ("name",)
     actions = ("skip",)
 
-    @admin.action(description="Skip the event that the chosen consumers fail on")
+    @admin.action(
+        description="Skip the event that the chosen consumers fail on", permissions=["change"]
+    )
     def skip(self, request: HttpRequest, consumers: "QuerySet[Consumer]") -> None:
         for consumer in consumers:
             if dispatch.skip(consumer.name):

@@ -64,7 +64,8 @@ def skip(name: str) -> bool:
     skipped = Consumer.objects.filter(name=name, failures__gt=0).update(
         position=F("position") + 1, failures=0, error="", retry_at=None
     )
-    log.warning("handler_event_skipped", consumer=name, skipped=bool(skipped))
+    if skipped:
+        log.warning("handler_event_skipped", consumer=name)
     return bool(skipped)
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Permission
 from django.db import models
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from apps.accounts.models import User
@@ -54,3 +55,21 @@ def test_strangers_are_sent_to_the_door(model: type[models.Model]) -> None:
 
     assert answer.status_code == 302
     assert answer.headers["Location"].startswith("/admin/login/")
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_who_may_only_look_is_offered_no_action(
+    model: type[models.Model], db: None, rf: RequestFactory
+) -> None:
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    permission = Permission.objects.get(
+        codename=f"view_{model._meta.model_name}", content_type__app_label=model._meta.app_label
+    )
+    viewer.user_permissions.add(permission)
+    request = rf.get("/admin/")
+    request.user = viewer
+
+    page = admin.site._registry[model]
+
+    assert page.has_view_permission(request)
+    assert page.get_actions(request) == {}
