@@ -17,7 +17,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "The back office of a business that sells: orders that never oversell, deals for authorised "
         "buyers, signed webhooks and an event feed. Authorise with an API key (`make run` prints demo "
         "keys) and try each call. Money is an integer in the currency's minor unit. Errors are "
-        "RFC 9457 `application/problem+json`."
+        "RFC 9457 `application/problem+json`; [/api/problems](/api/problems) explains each code."
     ),
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
@@ -33,10 +33,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     },
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": True,
-    "POSTPROCESSING_HOOKS": [
-        "apps.common.api.openapi.add_components",
-        "apps.common.api.openapi.add_codes",
-    ],
+    "POSTPROCESSING_HOOKS": ["apps.common.api.openapi.add_components"],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,

@@ -121,6 +121,13 @@ def test_a_large_body_is_refused(api: MakeClient, size: int) -> None:
     assert_problem(api().patch("/api/v1/me", body), 413, "body_too_large")
 
 
+def test_an_answer_stays_small_however_much_is_wrong(someone: ApiClient) -> None:
+    answer = someone.patch("/api/v1/me", {f"unknown-{number}": 0 for number in range(50_000)})
+
+    assert_problem(answer, 400, "invalid")
+    assert len(answer.json()["errors"]) == 50
+
+
 def test_a_body_just_within_the_limit_is_read(api: MakeClient) -> None:
     body = b'{"name":"%s"}' % (b"a" * (MEBIBYTE - 11))
 

@@ -21,7 +21,7 @@ def assert_problem(answer: "Response", status: int, code: str = "") -> None:
     _schema.validate(problem)
     assert problem["status"] == status
     assert problem["request_id"] == answer.headers["X-Request-Id"]
-    assert problem["type"] == f"/api/docs/#problem-{problem['code'].replace('_', '-')}"
+    assert problem["type"] == f"/api/problems#{problem['code']}"
     assert problem["title"]
     assert problem["detail"]
     if code:

@@ -1,6 +1,10 @@
-"""The codes of every problem, as a table for the documentation of the API."""
+"""The codes of every problem, and the page that explains them: where `type` of each problem leads."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
 from apps.common.api.problems import status_of
 from apps.common.errors import DomainError
@@ -21,8 +25,10 @@ GENERAL: dict[str, tuple[int, str]] = {
     "not_acceptable": (406, "The answer cannot be given in what `Accept` asks for."),
     "already_exists": (409, "Another request has just made the same thing."),
     "request_in_flight": (409, "The first request with this `Idempotency-Key` is still at work."),
+    "length_required": (411, "A body comes without `Content-Length` (chunked)."),
     "body_too_large": (413, "The body is larger than 1 MiB."),
     "unsupported_media_type": (415, "The body is not `application/json`."),
+    "unsupported_content_encoding": (415, "The body is compressed."),
     "idempotency_key_reused": (422, "This `Idempotency-Key` was used for another request."),
     "rate_limited": (429, "Too many calls; `Retry-After` says when to go on."),
     "internal_error": (500, "The fault is ours."),
@@ -31,12 +37,23 @@ GENERAL: dict[str, tuple[int, str]] = {
 }
 
 
-def table() -> str:
-    """Markdown: each code with its status and meaning."""
+class Code(NamedTuple):
+    """What a problem's `code` means, and the HTTP status that it comes with."""
+
+    status: int
+    code: str
+    meaning: str
+
+
+def all_codes() -> list[Code]:
+    """Every code, by status."""
     meanings = {**_of_classes(DomainError), **GENERAL}
-    rows = sorted((status, code, meaning) for code, (status, meaning) in meanings.items())
-    lines = [f"| {status} | `{code}` | {meaning} |" for status, code, meaning in rows]
-    return "\n".join(["| Status | `code` | Meaning |", "|---|---|---|", *lines])
+    return sorted(Code(status, code, meaning) for code, (status, meaning) in meanings.items())
+
+
+def problems_page(request: HttpRequest) -> HttpResponse:
+    """For people: each code under an anchor of its name."""
+    return render(request, "problems.html", {"codes": all_codes()})
 
 
 def _of_classes(base: type[DomainError]) -> dict[str, tuple[int, str]]:

@@ -7,7 +7,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.serializers import ListSerializer
 
-from apps.common.api import codes
 from apps.common.api.problems import PROBLEM
 from apps.common.api.views import ApiView
 from apps.common.schemas import COMPONENTS
@@ -111,12 +110,6 @@ class ApiSchema(AutoSchema):
         if self.method in ("PUT", "PATCH", "DELETE"):
             statuses.append("412")
         return statuses
-
-
-def add_codes(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Spectacular's hook: a table of every error code at the end of the description."""
-    result["info"]["description"] += f"\n\n## Error codes\n\n{codes.table()}\n"
-    return result
 
 
 def add_components(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

@@ -19,17 +19,20 @@ from rest_framework import exceptions as drf
 from rest_framework.exceptions import APIException, ErrorDetail
 
 from apps.common import errors as domain
-from apps.common.api.serializers import QueryInvalid
+from apps.common.api.serializers import MAX_FAULTS, QueryInvalid
 from apps.common.api.throttling import RateLimited
 from apps.common.errors import Fault
 from apps.common.middleware import request_id_of
 from apps.common.schemas import array, component, integer, obj, string
 
+# Where people read what each code means (apps.common.api.codes).
+PAGE = "/api/problems"
+
 PROBLEM = component(
     "Problem",
     obj(
         {
-            "type": string("A URI naming the kind of problem.", format="uri-reference"),
+            "type": string("Where this kind of problem is explained.", format="uri-reference"),
             "title": string("The kind of problem, in words."),
             "status": integer("The HTTP status."),
             "detail": string("What is wrong this time, and what to do."),
@@ -46,13 +49,13 @@ PROBLEM = component(
                     optional=("pointer", "parameter"),
                 )
                 | {"additionalProperties": True},
-                "One entry for each wrong place in the input.",
+                f"One entry for each wrong place in the input, the first {MAX_FAULTS} of them.",
             ),
         },
         optional=("errors",),
     ),
     example={
-        "type": "/api/docs/#problem-invalid",
+        "type": f"{PAGE}#invalid",
         "title": "The request is not valid",
         "status": 400,
         "detail": "Correct the places listed in errors and send the request again.",
@@ -101,7 +104,7 @@ class ProblemResponse(HttpResponse):
         headers: dict[str, str] | None = None,
     ):
         body: dict[str, Any] = {
-            "type": f"/api/docs/#problem-{code.replace('_', '-')}",
+            "type": f"{PAGE}#{code}",
             "title": title or HTTPStatus(status).phrase,
             "status": status,
             "detail": detail,
@@ -109,7 +112,7 @@ class ProblemResponse(HttpResponse):
             "request_id": request_id_of(request),
         }
         if faults:
-            body["errors"] = faults
+            body["errors"] = faults[:MAX_FAULTS]
         super().__init__(
             orjson.dumps(body),
             status=status,

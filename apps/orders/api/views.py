@@ -47,7 +47,7 @@ _MUGS = OpenApiExample(
 _SHORTAGE = OpenApiExample(
     "Not enough in stock",
     value={
-        "type": "/api/docs/#problem-insufficient-stock",
+        "type": "/api/problems#insufficient_stock",
         "title": "There is not enough in stock",
         "status": 409,
         "detail": "Nothing was reserved; errors names each item of which there is too little.",
