@@ -68,6 +68,9 @@ def _from_memory(digest: bytes) -> tuple[Principal | None, throttle.Counted | No
     if entry is None or entry.until < time.monotonic():
         return None, None
     counted = throttle.count(entry.principal.key_id, entry.rate_limit)
+    if counted is None:
+        # While Redis is away a key may end unnoticed: nothing is believed that was known before.
+        _remembered.clear()
     if counted is None or counted.epoch != entry.epoch:
         return None, counted
     return entry.principal, counted

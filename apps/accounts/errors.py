@@ -15,6 +15,12 @@ class ApiKeyRevoked(Conflict):
     code = "api_key_revoked"
 
 
+class ApiKeyExpired(Conflict):
+    """A key that has ended is not rotated."""
+
+    code = "api_key_expired"
+
+
 class ScopesExceeded(Invalid):
     """A key can only issue keys whose scopes it holds itself."""
 

@@ -11,11 +11,12 @@ from django.db.models.functions import Least, Now
 
 from apps.accounts import keys, throttle
 from apps.accounts.enums import DEFAULT_RATE_LIMIT, SCOPES
-from apps.accounts.errors import ApiKeyRevoked, ScopesExceeded
+from apps.accounts.errors import ApiKeyExpired, ApiKeyRevoked, ScopesExceeded
 from apps.accounts.models import Account, ApiKey
 from apps.accounts.selectors import account, api_key
+from apps.common import clock
 from apps.common.actor import Principal
-from apps.common.errors import Fault
+from apps.common.errors import Fault, Invalid
 from apps.common.versions import require_version
 
 LAST_USED_PRECISION = timedelta(minutes=1)
@@ -58,9 +59,16 @@ def issue_key(
     rate_limit: int = DEFAULT_RATE_LIMIT,
     issuer: Principal | None = None,
 ) -> IssuedKey:
-    """Make a key; raises ScopesExceeded when `issuer`, a key itself, holds less than `scopes`."""
+    """Make a key.
+
+    Raises ScopesExceeded when `issuer`, a key itself, holds less than `scopes`, and
+    Invalid when it would end before it begins.
+    """
     wanted = sorted(set(scopes))
     _check_scopes(wanted, issuer)
+    if expires_at is not None and expires_at <= clock.now():
+        fault = Fault("/expires_at", "in_the_past", "Send a time that is still to come, or none.")
+        raise Invalid("The key would end before it begins.", faults=[fault])
     fresh = keys.generate()
     record = ApiKey.objects.create(
         account_id=account_id,
@@ -81,9 +89,11 @@ def rotate_key(
 ) -> IssuedKey:
     """A new key like this one; the old one works for `overlap_seconds` more.
 
-    Raises ApiKeyNotFound, ApiKeyRevoked, and ScopesExceeded as `issue_key` does.
+    Raises ApiKeyNotFound, ApiKeyRevoked, ApiKeyExpired, and ScopesExceeded as `issue_key` does.
     """
     old = _locked(account_id, key_id)
+    if old.expires_at is not None and old.expires_at <= clock.now():
+        raise ApiKeyExpired("The key has ended; issue a new one.")
     issued = issue_key(
         account_id=account_id,
         name=old.name,
@@ -100,7 +110,7 @@ def rotate_key(
 
 @transaction.atomic
 def revoke_key(*, account_id: UUID, key_id: UUID) -> None:
-    """End a key now; raises ApiKeyNotFound, also when it was revoked before."""
+    """End a key now; raises ApiKeyNotFound, and ApiKeyRevoked when that was done before."""
     old = _locked(account_id, key_id)
     ApiKey.objects.filter(pk=old.pk).update(revoked_at=Now())
     transaction.on_commit(lambda: throttle.end_epoch(key_id))

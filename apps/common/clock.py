@@ -15,4 +15,4 @@ def now() -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """`moment` as RFC 3339 in UTC with microseconds, e.g. `2026-11-21T09:30:00.000000Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

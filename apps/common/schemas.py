@@ -35,6 +35,10 @@ def integer(description: str = "", **keywords: Any) -> Schema:
     return _typed("integer", description, keywords)
 
 
+def number(description: str = "", **keywords: Any) -> Schema:
+    return _typed("number", description, keywords)
+
+
 def boolean(description: str = "") -> Schema:
     return _typed("boolean", description, {})
 

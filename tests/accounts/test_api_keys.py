@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 
 from apps.accounts.models import ApiKey
 from apps.common import clock
 from apps.common.clock import rfc3339
-from tests.conftest import MakeClient
+from tests.conftest import MakeClient, MakeKey
 from tests.support import ApiClient, concurrently
 from tests.support.problems import assert_problem
 
@@ -133,6 +134,17 @@ def test_a_key_does_not_rotate_into_a_stronger_one(api: MakeClient) -> None:
         ({"name": "x", "scopes": [["orders:read"]]}, "/scopes/0", "invalid_choice"),
         ({"name": "x", "scopes": ["orders:read"], "expires_at": 5}, "/expires_at", "invalid"),
         (
+            {"name": "x", "scopes": ["orders:read"], "expires_at": "2020-01-01T00:00:00Z"},
+            "/expires_at",
+            "in_the_past",
+        ),
+        (
+            {"name": "x", "scopes": ["orders:read"], "expires_at": "0001-01-01T00:00:00Z"},
+            "/expires_at",
+            "in_the_past",
+        ),
+        ({"name": "x", "scopes": ["nonsense"] * 50_000}, "/scopes", "max_length"),
+        (
             {"name": "x", "scopes": ["orders:read"], "expires_at": "9999-12-31T23:59:59-14:00"},
             "/expires_at",
             "overflow",
@@ -194,6 +206,15 @@ def test_a_rotated_key_has_the_name_scopes_end_and_limit_of_the_old_one(api: Mak
     assert fresh["rate_limit"] == 77
     assert fresh["expires_at"] == rfc3339(end)
     assert fresh["id"] != str(client.key.id)
+
+
+def test_a_key_that_has_ended_is_not_rotated(someone: ApiClient, make_key: MakeKey) -> None:
+    ended = make_key(account=someone.account).record
+    ApiKey.objects.filter(pk=ended.pk).update(expires_at=Now() - timedelta(seconds=1))
+
+    answer = someone.post(f"{KEYS}/{ended.pk}/rotate", {})
+
+    assert_problem(answer, 409, "api_key_expired")
 
 
 def test_an_overlap_does_not_prolong_a_key(api: MakeClient) -> None:

@@ -3,7 +3,7 @@
 from rest_framework import serializers
 
 from apps.accounts.enums import SCOPES
-from apps.common.api.fields import Choice, Integer, Text
+from apps.common.api.fields import Choice, Integer, Many, Percent, Text
 from apps.common.api.serializers import Body
 
 MAX_OVERLAP_SECONDS = 7 * 24 * 3600
@@ -15,19 +15,12 @@ class AccountInput(Body):
     address = Text(max_length=2000, required=False, allow_blank=True)
     email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
     tax_id = Text(max_length=50, required=False, allow_blank=True)
-    tax_rate = serializers.DecimalField(
-        max_digits=5,
-        decimal_places=2,
-        min_value=0,
-        max_value=100,
-        required=False,
-        help_text='Percent, as a string: "19.00".',
-    )
+    tax_rate = Percent(required=False, help_text="Percent, for invoices.")
 
 
 class ApiKeyInput(Body):
     name = Text(max_length=100)
-    scopes = serializers.ListField(child=Choice(choices=SCOPES), min_length=1, max_length=16)
+    scopes = Many(child=Choice(choices=SCOPES), min_length=1, max_length=16)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
 

@@ -106,7 +106,10 @@ class ApiKeyView(ApiView):
     @extend_schema(
         operation_id="revoke_api_key",
         summary="Revoke an API key",
-        description="It is refused from now on, in every process.",
+        description=(
+            "It is refused from now on, in every process; should Redis be away at this moment, a "
+            "process that used it just before may take it for up to 30 s more."
+        ),
         responses={204: None},
     )
     def delete(self, request: Request, key_id: UUID) -> HttpResponse:

@@ -1,5 +1,6 @@
 """Strict fields: a JSON string is a string, a JSON number a number, and nothing is coerced."""
 
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -88,6 +89,34 @@ class Currency(Text):
         if not is_currency(code):
             self.fail("unknown_currency")
         return code
+
+
+class Percent(serializers.DecimalField):
+    """A JSON number from 0 to 100 with two decimals at the most."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_digits=5, decimal_places=2, min_value=0, max_value=100, **kwargs)
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        value: Decimal = super().to_internal_value(str(data))
+        return value
+
+
+class Many(serializers.ListField):
+    """A JSON array of at most `max_length` elements, which are not looked at when there are more."""
+
+    def __init__(self, *, max_length: int, **kwargs: Any) -> None:
+        self.most = max_length
+        super().__init__(max_length=max_length, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and len(data) > self.most:
+            detail = self.error_messages["max_length"].format(max_length=self.most)
+            raise serializers.ValidationError(detail, code="max_length")
+        values: list[Any] = super().to_internal_value(data)
+        return values
 
 
 class Metadata(serializers.DictField):

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from apps.common.api.fields import Integer, Text
+from apps.common.api.fields import Integer, Many, Text
 from apps.common.api.pagination import PageQuery
 from apps.common.api.serializers import Body
 from apps.common.outgoing import guard
@@ -57,7 +57,7 @@ class EventPattern(Text):
 
 class WebhookEndpointInput(Body):
     url = TargetUrl(help_text="http or https; its address must be a public one.")
-    event_types = serializers.ListField(
+    event_types = Many(
         child=EventPattern(),
         min_length=1,
         max_length=MAX_EVENT_TYPES,
