@@ -60,6 +60,7 @@ class _GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
+        guard.require_name_allowed(host)
         asking = asyncio.get_running_loop().run_in_executor(
             guard.dns_threads, guard.addresses_of, host, port
         )

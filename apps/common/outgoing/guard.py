@@ -1,7 +1,8 @@
 """The one guard on every address that a user can give us.
 
 A URL is looked at when it is taken in (`parse`, `vet`) and, because names change their addresses, again
-at each connect: whatever transport connects must call `require_allowed` on the final socket address.
+at each connect: whatever transport connects must call `require_name_allowed` on the host and
+`require_allowed` on the final socket address.
 Refused is what is not public, unless `OUTGOING_ALLOWED_NETWORKS` names it. What is said about a refusal
 gives away nothing about the network that we stand in.
 """
@@ -11,7 +12,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 import idna
@@ -27,6 +28,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _BRACKETED = re.compile(r"\[[0-9a-f:.]+\](:[0-9]*)?", re.IGNORECASE)
+
+_LOOPBACKS = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 # Threads, because getaddrinfo cannot be cancelled: a slow name server holds one, not its caller.
 dns_threads = ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="dns")
@@ -95,6 +98,7 @@ def vet(target: Target) -> None:
     """
     if target.literal is not None:
         return require_allowed(str(target.literal))
+    require_name_allowed(target.host)
     looking_up = dns_threads.submit(addresses_of, target.host, target.port)
     try:
         found = looking_up.result(VET_SECONDS)
@@ -104,6 +108,17 @@ def vet(target: Target) -> None:
     for address in found:
         require_allowed(address)
     return None
+
+
+def require_name_allowed(host: str) -> None:
+    """Raise AddressRefused for names that mean this machine, whatever they resolve to just now.
+
+    What `localhost` and `*.localhost` lead to is each resolver's own business, so they are let through
+    only where a loopback address is.
+    """
+    last_label = host.lower().removesuffix(".").rpartition(".")[2]
+    if last_label == "localhost" and not any(is_allowed(address) for address in _LOOPBACKS):
+        raise AddressRefused
 
 
 def addresses_of(host: str, port: int) -> list[str]:

@@ -61,6 +61,16 @@ def test_a_name_that_turned_to_a_private_address_is_refused(
     assert receiver.requests == []
 
 
+@pytest.mark.parametrize("host", ["localhost", "localhost.", "a.localhost"])
+def test_localhost_is_refused_at_connect_whatever_it_resolves_to(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    settings.OUTGOING_ALLOWED_NETWORKS = []
+    resolve_to(monkeypatch, "93.184.215.14")
+
+    assert_refused(f"http://{host}:8000/")
+
+
 def test_one_private_address_among_public_ones_spoils_the_name(
     receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

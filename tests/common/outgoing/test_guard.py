@@ -249,9 +249,33 @@ def test_a_public_name_is_let_through(production: None, monkeypatch: pytest.Monk
     guard.vet(guard.parse("https://example.com/"))
 
 
-def test_localhost_is_refused(production: None) -> None:
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "a.localhost", "a.b.localhost."])
+def test_localhost_is_refused_whatever_it_resolves_to_now(
+    production: None, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    resolving_to(monkeypatch, "93.184.215.14")
+
     with pytest.raises(guard.AddressRefused):
-        guard.vet(guard.parse("http://localhost:8000/"))
+        guard.vet(guard.parse(f"http://{host}:8000/"))
+
+
+@pytest.mark.parametrize("host", ["localhost.example", "notlocalhost", "a.localhost.example."])
+def test_what_only_looks_like_localhost_is_any_name(
+    production: None, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    resolving_to(monkeypatch, "93.184.215.14")
+
+    guard.vet(guard.parse(f"http://{host}/"))
+
+
+@pytest.mark.parametrize("network", ["127.0.0.0/8", "::1/128"])
+def test_localhost_is_let_through_where_loopback_is(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, network: str
+) -> None:
+    settings.OUTGOING_ALLOWED_NETWORKS = [ip_network(network)]
+    resolving_to(monkeypatch, network.partition("/")[0])
+
+    guard.vet(guard.parse("http://localhost:8000/"))
 
 
 def test_a_name_that_does_not_resolve_now_is_let_through(
