@@ -123,6 +123,7 @@ def error_word(error: Exception) -> str:
         (aiohttp.ConnectionTimeoutError, "connect_timeout"),
         (TimeoutError, "timeout"),
         (aiohttp.ClientConnectorError, "connect_failed"),
+        (aio.ResponseTooLarge, "response_too_large"),
         ((aiohttp.ClientResponseError, aiohttp.ClientPayloadError), "invalid_response"),
         ((aiohttp.ClientConnectionError, OSError), "disconnected"),
     )

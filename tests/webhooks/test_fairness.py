@@ -11,13 +11,15 @@ import pytest
 from django.db.models.functions import Now
 
 from apps.common.ids import uuid7
+from apps.common.outgoing import aio
 from apps.events.dispatch import dispatch
 from apps.webhooks.claims import claim
 from apps.webhooks.delivering import delivering
 from apps.webhooks.fanout import NO_ENDPOINT
 from apps.webhooks.limits import ENDPOINT_CAP, MAX_CLAIMS
-from apps.webhooks.models import Delivery, Due, Endpoint
+from apps.webhooks.models import Attempt, Delivery, Due, Endpoint
 from tests.support import Answer, Received, Receiver, background, concurrently, wait_until
+from tests.support.flood import flood
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -180,6 +182,24 @@ def test_a_dead_and_a_tar_pit_endpoint_do_not_stop_the_others(
 
     assert {one.status for one in Delivery.objects.filter(endpoint__in=healthy)} == {"delivered"}
     assert Endpoint.objects.filter(status="enabled").count() == 12
+
+
+def test_a_receiver_that_never_stops_sending_costs_the_others_nothing(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send
+) -> None:
+    good = make_endpoint(receiver.url())
+    with flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n") as url:
+        bad = make_endpoint(url)
+        for endpoint in (bad, good):
+            for _ in range(20):
+                publish_event(endpoint.account)
+
+        send()
+
+    assert Delivery.objects.filter(endpoint=good, status="delivered").count() == 20
+    tried = Attempt.objects.filter(delivery__endpoint=bad)
+    assert list(tried.values_list("status_code", "error")) == [(None, "response_too_large")] * 20
+    assert max(one.duration_ms for one in tried) < aio.TOTAL_SECONDS * 1000 / 2
 
 
 def test_one_thread_feeds_and_others_make_it_look_again(

@@ -3,9 +3,12 @@
 import asyncio
 import socket
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 
 from apps.common.outgoing import guard
 
@@ -13,6 +16,12 @@ TOTAL_SECONDS = 15.0
 CONNECT_SECONDS = 5.0
 DNS_SECONDS = 5.0
 MAX_RESPONSE_BYTES = 20_000
+# All that is taken of one answer: heads, chunk extensions, trailers, and a body of more than is kept.
+MAX_RECEIVED_BYTES = 65_536
+
+
+class ResponseTooLarge(aiohttp.ClientPayloadError):
+    """The server sent more than 64 kB without an answer in it."""
 
 
 def new_session(headers: Mapping[str, str]) -> aiohttp.ClientSession:
@@ -21,7 +30,7 @@ def new_session(headers: Mapping[str, str]) -> aiohttp.ClientSession:
     Requests are sent with `allow_redirects=False`. `total` covers everything from DNS to the last byte
     read. No proxy of the environment is used, no cookie kept, no body decompressed.
     """
-    connector = aiohttp.TCPConnector(
+    connector = _Connector(
         resolver=_GuardedResolver(),
         socket_factory=_guarded_socket,
         limit=0,  # the callers have limits of their own
@@ -54,8 +63,52 @@ async def read_capped(response: aiohttp.ClientResponse) -> bytes:
     return bytes(kept[:MAX_RESPONSE_BYTES])
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections that take no more than 64 kB of one answer."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # aiohttp 3.14 has no public way to give a connection its protocol, nor a limit on all that one
+        # sends: only on one line, and on the number of headers of one head.
+        self._factory = partial(_CappedHandler, loop=self._loop)
+
+
+class _CappedHandler(ResponseHandler):
+    """Counts what the server sends. Whatever it sends costs time in the loop that all requests share:
+    interim answers (`100 Continue`) without end are parsed and thrown away without a pause, so that
+    even the time limit does not get its turn."""
+
+    _received = 0
+
+    def set_response_params(self, **options: Any) -> None:
+        """A request begins on this connection."""
+        self._received = 0
+        super().set_response_params(**options)
+
+    def data_received(self, data: bytes) -> None:
+        room = MAX_RECEIVED_BYTES - self._received
+        self._received += len(data)
+        if room <= 0:
+            return
+        super().data_received(data[:room])
+        if len(data) > room:
+            self._stop()
+
+    def _stop(self) -> None:
+        # A body that fills what is kept of it is a good answer: its reader ends the connection.
+        body = self._payload
+        if body is not None and body.total_bytes > MAX_RESPONSE_BYTES:
+            return
+        if self.transport is not None:
+            self.transport.abort()
+        if self.exception() is None:
+            self.set_exception(ResponseTooLarge("The server sends too much."))
+        if body is not None and not body.is_eof():
+            body.set_exception(ResponseTooLarge("The server sends too much."))
+
+
 class _GuardedResolver(AbstractResolver):
-    """Refuses a name when any of its addresses is refused."""
+    """Refuses a name when it is itself refused, or any of its addresses."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC

@@ -63,8 +63,8 @@ ATTEMPT = component(
             "error": nullable(
                 string(
                     "Why there was no answer: `dns_failed`, `connect_failed`, `connect_timeout`, "
-                    "`tls_failed`, `timeout`, `disconnected`, `invalid_response`, `invalid_url`, "
-                    "`address_not_allowed` or `failed`."
+                    "`tls_failed`, `timeout`, `disconnected`, `invalid_response`, "
+                    "`response_too_large`, `invalid_url`, `address_not_allowed` or `failed`."
                 )
             ),
             "request_headers": free_object("As sent."),

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from apps.common.outgoing import aio
 from apps.common.outgoing.guard import AddressRefused
 from tests.support import Answer, Receiver
+from tests.support.flood import flood
 
 
 def get(url: str) -> tuple[int, bytes]:
@@ -137,6 +139,59 @@ def test_a_packed_body_is_not_unpacked(receiver: Receiver) -> None:
 def test_a_body_that_breaks_off_is_kept_as_far_as_it_came() -> None:
     with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this") as url:
         assert get(url) == (200, b"only this")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "endlessly"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 1000 + b"\r\n"),
+    ],
+)
+def test_an_answer_that_never_begins_is_given_up(beginning: bytes, endlessly: bytes) -> None:
+    with flood(beginning, endlessly) as url, pytest.raises(aio.ResponseTooLarge):
+        get(url)
+
+
+@pytest.mark.parametrize(
+    "endlessly",
+    [
+        b"1;" + b"x" * 1000 + b"\r\na\r\n",  # one byte of body for a thousand of extensions
+        b"0\r\n" + b"X: y\r\n" * 1000,
+    ],
+)
+def test_a_body_of_wrapping_alone_is_given_up(endlessly: bytes) -> None:
+    """Its status is an answer all the same."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    with flood(head, endlessly) as url:
+        started = time.monotonic()
+        status, body = get(url)
+
+    assert status == 200
+    assert len(body) < 1000
+    assert time.monotonic() - started < aio.TOTAL_SECONDS / 2
+
+
+def test_an_endless_body_is_read_up_to_the_cap() -> None:
+    with flood(b"HTTP/1.1 200 OK\r\n\r\n", b"x") as url:
+        assert get(url) == (200, b"x" * aio.MAX_RESPONSE_BYTES)
+
+
+def test_what_comes_is_counted_for_each_request_anew(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(200, b"x" * 19_000))
+    n = aio.MAX_RECEIVED_BYTES // 19_000 + 2
+
+    async def ask() -> list[int]:
+        async with aio.new_session({}) as session:
+            found = []
+            for _ in range(n):
+                async with session.get(receiver.url()) as response:
+                    found.append(len(await aio.read_capped(response)))
+            return found
+
+    assert asyncio.run(ask()) == [19_000] * n
 
 
 @contextmanager
