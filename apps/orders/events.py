@@ -47,6 +47,19 @@ PRODUCT = component(
             "updated_at": timestamp(),
         }
     ),
+    example={
+        "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b06",
+        "sku": "MUG-BLUE",
+        "name": "Blue mug",
+        "price": 1250,
+        "currency": "EUR",
+        "active": True,
+        "low_stock_threshold": None,
+        "stock": {"on_hand": 100, "reserved": 2, "available": 98},
+        "version": 1,
+        "created_at": "2026-11-21T09:30:00.000000Z",
+        "updated_at": "2026-11-21T09:30:00.000000Z",
+    },
 )
 
 _LINE = component(
@@ -82,8 +95,36 @@ ORDER_PROPERTIES = {
     "updated_at": timestamp(),
 }
 
+ORDER_EXAMPLE: dict[str, Any] = {
+    "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b07",
+    "number": 1001,
+    "external_id": None,
+    "storefront": "demo-shop",
+    "customer_id": "customer-1",
+    "status": "pending",
+    "currency": "EUR",
+    "total": 2500,
+    "items": [
+        {
+            "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b08",
+            "sku": "MUG-BLUE",
+            "name": "Blue mug",
+            "quantity": 2,
+            "unit_price": 1250,
+            "total": 2500,
+        }
+    ],
+    "tracking_company": None,
+    "tracking_number": None,
+    "tracking_link": None,
+    "reservation_expires_at": "2026-11-21T10:00:00.000000Z",
+    "version": 1,
+    "created_at": "2026-11-21T09:30:00.000000Z",
+    "updated_at": "2026-11-21T09:30:00.000000Z",
+}
+
 # Events outlive an erasure, so they tell neither the address nor the caller's metadata.
-ORDER_TOLD = component("OrderTold", obj(ORDER_PROPERTIES))
+ORDER_TOLD = component("OrderTold", obj(ORDER_PROPERTIES), example=ORDER_EXAMPLE)
 PRIVATE_FIELDS = ("shipping_address", "metadata")
 
 ORDER_CREATED = define("order.created", "An order was placed, its stock reserved.", ORDER_TOLD)

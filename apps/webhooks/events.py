@@ -35,7 +35,19 @@ ENDPOINT_PROPERTIES = {
     "updated_at": timestamp(),
 }
 
-ENDPOINT = component("WebhookEndpoint", obj(ENDPOINT_PROPERTIES))
+ENDPOINT_EXAMPLE: dict[str, Any] = {
+    "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9c01",
+    "url": "http://127.0.0.1:9000/hooks",
+    "event_types": ["order.*", "deal.*"],
+    "description": "To try it out",
+    "status": "enabled",
+    "disabled_reason": None,
+    "version": 1,
+    "created_at": "2026-11-21T09:30:00.000000Z",
+    "updated_at": "2026-11-21T09:30:00.000000Z",
+}
+
+ENDPOINT = component("WebhookEndpoint", obj(ENDPOINT_PROPERTIES), example=ENDPOINT_EXAMPLE)
 
 # Of all events whose subject is an endpoint, none is fanned out to that endpoint.
 FAMILY = "webhook_endpoint."

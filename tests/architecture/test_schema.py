@@ -11,11 +11,13 @@ from django.core.management import call_command
 from django.urls import URLPattern, URLResolver, get_resolver
 from jsonschema import Draft202012Validator
 
+from apps.accounts.models import Account
 from apps.common.api.views import ApiView
 from apps.events.catalogue import event_types
 from apps.events.models import Event
 from tests.architecture.household import Household
 from tests.architecture.operations import Operation, complete, openapi, operations
+from tests.conftest import MakeAccount, MakeClient
 
 each_operation = pytest.mark.parametrize("operation", operations(), ids=str)
 
@@ -61,6 +63,83 @@ def test_every_example_of_a_body_fits_its_schema(operation: Operation) -> None:
             validator.validate(example)
 
 
+def test_every_body_has_an_example() -> None:
+    assert [str(each) for each in operations() if each.body_schema and not each.examples] == []
+
+
+def test_the_documented_bodies_are_accepted_one_after_the_other(
+    api: MakeClient, make_account: MakeAccount
+) -> None:
+    """As somebody who presses Execute would send them, with the scopes of the demo's keys."""
+    for slug in ("storefront", "seller", "buyer"):
+        make_account(slug)
+    shop = api("orders:write", account=Account.objects.get(slug="storefront"))
+    seller = api("deals:write", "webhooks:write", account=Account.objects.get(slug="seller"))
+    owner = api("accounts:write", account=shop.account)
+
+    for client, paths in (
+        (shop, ("storefronts", "products", "orders")),
+        (seller, ("authorizations", "deals", "webhook-endpoints")),
+        (owner, ("api-keys",)),
+    ):
+        for path in paths:
+            for example in _operation("POST", path).examples:
+                answer = client.post(f"/api/v1/{path}", example)
+                assert answer.status_code == 201, (path, answer.content)
+
+
+def test_one_click_on_each_is_enough_for_an_order(api: MakeClient) -> None:
+    """What is offered first needs only what is offered first elsewhere."""
+    shop = api("orders:write")
+
+    for path in ("storefronts", "products", "orders"):
+        answer = shop.post(f"/api/v1/{path}", _operation("POST", path).examples[0])
+        assert answer.status_code == 201, (path, answer.content)
+
+
+def test_the_documented_changes_are_accepted(household: Household) -> None:
+    """Whatever the order: the first example suits every object that was just made."""
+    household.client.post("/api/v1/products", _operation("POST", "products").examples[0])
+
+    for each in operations():
+        if each.method in ("PUT", "PATCH"):
+            answer = household.client.request(each.method, each.url(household.ids), each.body())
+            assert answer.status_code == 200, (str(each), answer.content)
+
+
+@each_operation
+def test_every_answer_has_an_example(operation: Operation) -> None:
+    for status, answer in operation.spec["responses"].items():
+        if status < "300" and "content" in answer:
+            schema = answer["content"]["application/json"]["schema"]
+            one = schema if "$ref" in schema else schema["properties"]["results"]["items"]
+            name = one["$ref"].rsplit("/", 1)[1]
+            assert openapi()["components"]["schemas"][name]["examples"]
+
+
+@each_operation
+def test_every_refusal_has_an_example_of_its_own_status(operation: Operation) -> None:
+    for status, answer in operation.spec["responses"].items():
+        shown = answer.get("content", {}).get("application/problem+json")
+        assert (shown is not None) == (status >= "400")
+        for example in shown["examples"].values() if shown else ():
+            assert str(example["value"]["status"]) == status
+            assert _faults(complete(shown["schema"]), example["value"]) == []
+        assert shown is None or shown["examples"]
+
+
+def test_what_is_not_there_is_refused_as_documented(household: Household) -> None:
+    for each in operations():
+        if each.path.endswith("{sku}") or "{" not in each.path:
+            continue
+        answer = household.client.request(each.method, each.url(), each.body())
+        shown = each.spec["responses"]["404"]["content"]["application/problem+json"]["examples"]
+        (example,) = (one["value"] for one in shown.values())
+        assert answer.status_code == 404, str(each)
+        assert answer.json()["code"] == example["code"], str(each)
+        assert answer.json()["title"] == example["title"], str(each)
+
+
 @pytest.mark.parametrize("name", sorted(openapi()["components"]["schemas"]))
 def test_every_component_is_json_schema_and_its_example_fits(name: str) -> None:
     schema = openapi()["components"]["schemas"][name]
@@ -86,6 +165,11 @@ def test_every_event_is_what_its_type_says(household: Household) -> None:
         body = orjson.loads(bytes(event.payload))
         assert _faults(schemas[event.type], body) == [], event.type
     assert len({event.type for event in events}) >= 3
+
+
+def _operation(method: str, path: str) -> Operation:
+    (found,) = (each for each in operations() if str(each) == f"{method} /api/v1/{path}")
+    return found
 
 
 def _faults(schema: dict[str, Any], value: Any) -> list[str]:

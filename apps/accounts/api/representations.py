@@ -18,7 +18,33 @@ from apps.common.schemas import (
     uuid,
 )
 
-_ID = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a11"
+_ACCOUNT = {
+    "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9e01",
+    "slug": "storefront",
+    "name": "Demo Storefront",
+    "legal_name": "Demo Storefront Ltd",
+    "address": "12 St James's Square\nLondon SW1Y 4JH",
+    "email": "",
+    "tax_id": "GB123456789",
+    "tax_rate": 20.0,
+    "version": 2,
+    "created_at": "2026-11-21T09:30:00.000000Z",
+    "updated_at": "2026-11-21T09:35:00.000000Z",
+}
+_CURRENT_KEY = {
+    "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9e02",
+    "prefix": "tp_x4k9m2qa",
+    "name": "Bookkeeping",
+    "scopes": ["accounts:read"],
+    "expires_at": None,
+}
+_KEY = {
+    **_CURRENT_KEY,
+    "rate_limit": 600,
+    "last_used_at": None,
+    "revoked_at": None,
+    "created_at": "2026-11-21T09:30:00.000000Z",
+}
 
 ACCOUNT = component(
     "Account",
@@ -37,6 +63,7 @@ ACCOUNT = component(
             "updated_at": timestamp(),
         }
     ),
+    example=_ACCOUNT,
 )
 
 _KEY_PROPERTIES = {
@@ -47,7 +74,7 @@ _KEY_PROPERTIES = {
     "expires_at": nullable(timestamp()),
 }
 
-CURRENT_KEY = component("CurrentApiKey", obj(_KEY_PROPERTIES))
+CURRENT_KEY = component("CurrentApiKey", obj(_KEY_PROPERTIES), example=_CURRENT_KEY)
 
 API_KEY_PROPERTIES = _KEY_PROPERTIES | {
     "rate_limit": integer("Calls a minute."),
@@ -56,14 +83,19 @@ API_KEY_PROPERTIES = _KEY_PROPERTIES | {
     "created_at": timestamp(),
 }
 
-API_KEY = component("ApiKey", obj(API_KEY_PROPERTIES))
+API_KEY = component("ApiKey", obj(API_KEY_PROPERTIES), example=_KEY)
 
 ISSUED_KEY = component(
     "IssuedApiKey",
     obj(API_KEY_PROPERTIES | {"api_key": nullable(string("Shown this once; null in a replay."))}),
+    example={**_KEY, "api_key": "tp_x4k9m2qa_…"},
 )
 
-ME = component("Me", obj({"account": ACCOUNT, "key": CURRENT_KEY}))
+ME = component(
+    "Me",
+    obj({"account": ACCOUNT, "key": CURRENT_KEY}),
+    example={"account": _ACCOUNT, "key": _CURRENT_KEY},
+)
 
 
 def account_object(account: Account) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from django.http import HttpResponse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from apps.accounts import selectors, services
@@ -16,15 +16,52 @@ from apps.accounts.api.representations import (
     current_key_object,
 )
 from apps.accounts.api.serializers import AccountInput, ApiKeyInput, ApiKeyRotation
+from apps.accounts.errors import ApiKeyExpired, ApiKeyNotFound, ApiKeyRevoked
 from apps.accounts.models import Account
 from apps.common.api.conditional import etag, if_match, not_modified
 from apps.common.api.idempotency import idempotent
+from apps.common.api.openapi import refusal
 from apps.common.api.pagination import PageQuery, keyset_page
 from apps.common.api.responses import Json, NoContent
 from apps.common.api.serializers import parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.schemas import page
 from apps.common.versions import require_version
+
+_FOR_WHOM = (
+    "No demo key holds `accounts:write`. For one that does: "
+    '`.venv/bin/python manage.py issue_key --account storefront --scopes "accounts:write"`.'
+)
+_DETAILS = OpenApiExample(
+    "For invoices",
+    value={
+        "legal_name": "Demo Storefront Ltd",
+        "address": "12 St James's Square\nLondon SW1Y 4JH",
+        "tax_id": "GB123456789",
+        "tax_rate": 20,
+    },
+    request_only=True,
+)
+_READER = OpenApiExample(
+    "A key that reads the account",
+    value={"name": "Bookkeeping", "scopes": ["accounts:read"]},
+    request_only=True,
+)
+_ENDING = OpenApiExample(
+    "A key that ends by itself",
+    value={
+        "name": "Audit",
+        "scopes": ["accounts:read"],
+        "expires_at": "2036-01-01T00:00:00Z",
+    },
+    request_only=True,
+)
+_AN_HOUR = OpenApiExample(
+    "An hour to change over", value={"overlap_seconds": 3600}, request_only=True
+)
+_NOT_FOUND = ApiKeyNotFound("There is no such key.")
+_REVOKED = refusal("A revoked key", ApiKeyRevoked("The key has been revoked; issue a new one."))
+_EXPIRED = refusal("A key that has ended", ApiKeyExpired("The key has ended; issue a new one."))
 
 
 @extend_schema(tags=["Account"])
@@ -40,7 +77,9 @@ class MeView(ApiView):
     @extend_schema(
         operation_id="update_me",
         summary="Change my account's details",
+        description=_FOR_WHOM,
         request=AccountInput,
+        examples=[_DETAILS],
         responses={200: ME},
     )
     def patch(self, request: Request) -> HttpResponse:
@@ -84,8 +123,11 @@ class ApiKeysView(ApiView):
     @extend_schema(
         operation_id="issue_api_key",
         summary="Issue an API key",
-        description="The answer shows the key, this once. It can hold no scope that yours lacks.",
+        description=(
+            f"The answer shows the key, this once. It can hold no scope that yours lacks. {_FOR_WHOM}"
+        ),
         request=ApiKeyInput,
+        examples=[_READER, _ENDING],
         responses={201: ISSUED_KEY},
     )
     @idempotent
@@ -102,14 +144,16 @@ class ApiKeyView(ApiView):
     """One key."""
 
     scope = "accounts"
+    not_found = _NOT_FOUND
 
     @extend_schema(
         operation_id="revoke_api_key",
         summary="Revoke an API key",
         description=(
             "It is refused from now on, in every process; should Redis be away at this moment, a "
-            "process that used it just before may take it for up to 30 s more."
+            f"process that used it just before may take it for up to 30 s more. {_FOR_WHOM}"
         ),
+        examples=[_REVOKED],
         responses={204: None},
     )
     def delete(self, request: Request, key_id: UUID) -> HttpResponse:
@@ -122,13 +166,17 @@ class ApiKeyRotateView(ApiView):
     """A new key in the place of an old one."""
 
     scope = "accounts"
+    not_found = _NOT_FOUND
     secret_fields = ("api_key",)
 
     @extend_schema(
         operation_id="rotate_api_key",
         summary="Rotate an API key",
-        description="A new key with the same name and scopes; the old one ends after the overlap.",
+        description=(
+            f"A new key with the same name and scopes; the old one ends after the overlap. {_FOR_WHOM}"
+        ),
         request=ApiKeyRotation,
+        examples=[_AN_HOUR, _REVOKED, _EXPIRED],
         responses={201: ISSUED_KEY},
     )
     @idempotent

@@ -1,31 +1,122 @@
 """The OpenAPI schema: what every call has in common is said here once, not in each view."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import orjson
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.http import HttpRequest
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import build_examples_list
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
+from rest_framework import exceptions as drf
+from rest_framework.request import Request
 from rest_framework.serializers import ListSerializer
 
-from apps.common.api.problems import PROBLEM
+from apps.common import errors as domain
+from apps.common.api.problems import PROBLEM, exception_handler
+from apps.common.api.serializers import QueryInvalid
+from apps.common.api.throttling import RateLimited, RateLimitState
 from apps.common.api.views import ApiView
+from apps.common.idempotency import in_flight
 from apps.common.schemas import COMPONENTS
 
-_WRITES = ("POST", "PUT", "PATCH", "DELETE")
+_PROBLEM_TYPE = "application/problem+json"
 
 _ERRORS = {
     "400": "The request is not valid; `errors` says where.",
     "401": "The key is missing, unknown, expired or revoked.",
     "403": "The key lacks the scope of this call.",
     "404": "There is no such object, or this key may not see it.",
-    "409": "The object's present state does not allow this, or a request with the same "
-    "`Idempotency-Key` is still in flight.",
+    "409": "The present state does not allow this; `code` says why.",
     "412": "The object has changed since you read it (`If-Match`).",
     "413": "The body is larger than 1 MiB.",
     "415": "The body is not `application/json`.",
     "422": "This `Idempotency-Key` was used for another request.",
     "429": "Too many calls; `Retry-After` says when to go on.",
     "503": "Busy or unavailable for a moment; `Retry-After` says when to try again.",
+}
+
+
+def refusal(name: str, error: Exception) -> OpenApiExample:
+    """An example of the answer to `error`, made by what makes the real ones.
+
+    A view that can be refused in a way of its own gives it to `extend_schema(examples=[…])`.
+    """
+    answer = exception_handler(error, {"request": Request(HttpRequest())})
+    if answer is None:
+        raise TypeError(f"{error!r} is not answered with a problem.")
+    return OpenApiExample(
+        name,
+        value={
+            **orjson.loads(answer.content),
+            "request_id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a11",
+        },
+        media_type=_PROBLEM_TYPE,
+        response_only=True,
+        status_codes=[str(answer.status_code)],
+    )
+
+
+_BAD_BODY = refusal(
+    "A wrong body",
+    drf.ValidationError(
+        {"colour": [drf.ErrorDetail("There is no such field.", code="unknown_field")]}
+    ),
+)
+_BAD_QUERY = refusal(
+    "A wrong parameter",
+    QueryInvalid(
+        {"colour": [drf.ErrorDetail("There is no such parameter.", code="unknown_parameter")]}
+    ),
+)
+_BAD_REQUEST = refusal("A malformed request", SuspiciousOperation())
+_IN_FLIGHT = refusal("Still at work", in_flight())
+
+# What can be said of a status without knowing the call.
+_REFUSALS = {
+    "401": [
+        refusal(
+            "No key",
+            drf.NotAuthenticated("Send your API key as `X-API-Key` or `Authorization: Bearer`."),
+        ),
+        refusal(
+            "A wrong key",
+            drf.AuthenticationFailed("The API key is unknown, expired or revoked."),
+        ),
+    ],
+    "412": [
+        refusal(
+            "Changed meanwhile",
+            domain.Stale("Read it again, apply your change to what you find, and send that."),
+        )
+    ],
+    "413": [refusal("Too large", RequestDataTooBig())],
+    "415": [refusal("Not JSON", drf.UnsupportedMediaType("text/plain"))],
+    "422": [
+        refusal(
+            "A used key",
+            domain.Unprocessable(
+                "This Idempotency-Key was used for another request. Take a new key for a new "
+                "request.",
+                code="idempotency_key_reused",
+            ),
+        )
+    ],
+    "429": [
+        refusal(
+            "Too many calls",
+            RateLimited(RateLimitState(limit=600, allowed=False, remaining=0, reset_seconds=12)),
+        )
+    ],
+    "503": [
+        refusal(
+            "Busy",
+            domain.Unavailable(
+                "Others are changing the same object. Send the request again.", code="busy"
+            ),
+        )
+    ],
 }
 
 
@@ -86,14 +177,36 @@ class ApiSchema(AutoSchema):
         if direction != "response":
             return bodies
         for status in self._error_statuses():
-            bodies.setdefault(
-                status,
-                {
-                    "description": _ERRORS[status],
-                    "content": {"application/problem+json": {"schema": PROBLEM}},
-                },
-            )
+            examples = build_examples_list(self._own_refusals(status) + self._refusals(status))
+            bodies[status] = {
+                "description": _ERRORS[status],
+                "content": {_PROBLEM_TYPE: {"schema": PROBLEM, "examples": examples}},
+            }
         return dict(sorted(bodies.items()))
+
+    def _own_refusals(self, status: str) -> list[OpenApiExample]:
+        return [one for one in self.get_examples() if status in (one.status_codes or ())]
+
+    def _refusals(self, status: str) -> list[OpenApiExample]:
+        """What this call shares with others."""
+        if status == "400":
+            return [self._bad_input()]
+        if status == "403":
+            missing = domain.Forbidden(
+                f"The key lacks the scope {self._scope()}.", code="missing_scope"
+            )
+            return [refusal("A missing scope", missing)]
+        if status == "404":
+            return [refusal("Not there", cast(ApiView, self.view).not_found)]
+        if status == "409":
+            return [_IN_FLIGHT] if self.method == "POST" else []
+        return _REFUSALS[status]
+
+    def _bad_input(self) -> OpenApiExample:
+        if self.method in ("POST", "PUT", "PATCH"):
+            return _BAD_BODY
+        reads_query = any(each["in"] == "query" for each in self._get_parameters())
+        return _BAD_QUERY if reads_query else _BAD_REQUEST
 
     def _error_statuses(self) -> list[str]:
         statuses = ["400", "401", "429", "503"]
@@ -101,7 +214,7 @@ class ApiSchema(AutoSchema):
             statuses.append("403")
         if "{" in self.path:
             statuses.append("404")
-        if self.method in _WRITES:
+        if self.method == "POST" or self._own_refusals("409"):
             statuses.append("409")
         if self.method in ("POST", "PUT", "PATCH"):
             statuses += ["413", "415"]

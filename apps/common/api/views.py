@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from apps.common.actor import Actor, Principal
 from apps.common.api.parsers import StrictJSONParser
 from apps.common.api.throttling import RateLimited, RateLimitState
-from apps.common.errors import Forbidden
+from apps.common.errors import Forbidden, NotFound
 from apps.common.middleware import request_id_of
 
 READ_METHODS = ("GET", "HEAD")
@@ -42,11 +42,13 @@ class ApiView(APIView):
     """A view of the public API.
 
     `scope` is the room (`orders`): reading methods need `orders:read`, the others `orders:write`;
-    `method_scopes` names exceptions in full. None means that any valid key will do.
+    `method_scopes` names exceptions in full. None means that any valid key will do. `not_found` is what
+    an id in its path that leads nowhere is answered with, for the documentation.
     """
 
     scope: ClassVar[str | None] = None
     method_scopes: ClassVar[dict[str, str | None]] = {}
+    not_found: ClassVar[NotFound] = NotFound("There is no such object.")
     permission_classes = (HasScope,)
     parser_classes = (StrictJSONParser,)
     renderer_classes = (JSONRenderer,)

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 
 from apps.common.api.conditional import etag, if_match, not_modified
 from apps.common.api.idempotency import idempotent
+from apps.common.api.openapi import refusal
 from apps.common.api.pagination import PageQuery, keyset_page
 from apps.common.api.responses import Json, NoContent
 from apps.common.api.serializers import parse_body, parse_query
@@ -22,6 +23,7 @@ from apps.deals.api.serializers import (
     DealsQuery,
 )
 from apps.deals.enums import DealStatus
+from apps.deals.errors import AuthorizationNotFound, DealClosed, DealNotFound
 from apps.deals.events import AUTHORIZATION, DEAL, authorization_object, deal_object
 from apps.deals.models import Deal
 
@@ -52,6 +54,11 @@ _REPLACED = OpenApiExample(
 )
 _LOWERED = OpenApiExample("A lower price", value={"total_price": 99000}, request_only=True)
 _SOLD = OpenApiExample("Sold elsewhere", value={"status": "sold"}, request_only=True)
+_NOT_FOUND = DealNotFound("There is no such deal, or your account may not see it.")
+_CLOSED = refusal(
+    "A deal that is over",
+    DealClosed("The deal is sold and stays as it is. Post another one instead."),
+)
 _BUYER = OpenApiExample("The demo buyer", value={"buyer": "buyer"}, request_only=True)
 
 
@@ -103,6 +110,7 @@ class DealView(ApiView):
     """One deal."""
 
     scope = "deals"
+    not_found = _NOT_FOUND
 
     @extend_schema(
         operation_id="get_deal",
@@ -124,7 +132,7 @@ class DealView(ApiView):
             "nothing differs, nothing changes, the version included."
         ),
         request=DealReplacement,
-        examples=[_REPLACED],
+        examples=[_REPLACED, _CLOSED],
         responses={200: DEAL},
     )
     def put(self, request: Request, deal_id: UUID) -> HttpResponse:
@@ -138,7 +146,7 @@ class DealView(ApiView):
             "records a sale made elsewhere, `withdrawn` does what DELETE does; either is final."
         ),
         request=DealReplacement,
-        examples=[_LOWERED, _SOLD],
+        examples=[_LOWERED, _SOLD, _CLOSED],
         responses={200: DEAL},
     )
     def patch(self, request: Request, deal_id: UUID) -> HttpResponse:
@@ -151,6 +159,7 @@ class DealView(ApiView):
             "It stays readable as `withdrawn`, for its buyers too, who get `deal.withdrawn`. "
             "409 `deal_closed` when it is sold or withdrawn already."
         ),
+        examples=[_CLOSED],
         responses={204: None},
     )
     def delete(self, request: Request, deal_id: UUID) -> HttpResponse:
@@ -224,6 +233,7 @@ class AuthorizationView(ApiView):
     """One authorization."""
 
     scope = "deals"
+    not_found = AuthorizationNotFound("There is no such authorization granted by you.")
 
     @extend_schema(
         operation_id="revoke_authorization",

@@ -24,6 +24,23 @@ EVENT = component(
             "data": free_object("`object`, and `changes` for updates; see `GET /event-types`."),
         }
     ),
+    example={
+        "position": 42,
+        "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9d01",
+        "type": "authorization.granted",
+        "version": 1,
+        "timestamp": "2026-11-21T09:30:00.000000Z",
+        "account_id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a22",
+        "subject": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a11",
+        "data": {
+            "object": {
+                "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a11",
+                "seller": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a22",
+                "buyer": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a44",
+                "created_at": "2026-11-21T09:30:00.000000Z",
+            }
+        },
+    },
 )
 
 EVENT_TYPE = component(
@@ -36,6 +53,12 @@ EVENT_TYPE = component(
             "schema": free_object("JSON Schema (2020-12) of the whole body."),
         }
     ),
+    example={
+        "type": "authorization.granted",
+        "version": 1,
+        "summary": "A buyer sees a seller's deals from now on.",
+        "schema": {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"},
+    },
 )
 
 EVENT_TYPES = obj({"results": array(EVENT_TYPE)})

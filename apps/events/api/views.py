@@ -21,6 +21,7 @@ from apps.events.api.representations import (
 )
 from apps.events.api.serializers import FeedQuery
 from apps.events.catalogue import event_types
+from apps.events.errors import EventNotFound
 
 
 @extend_schema(tags=["Events"])
@@ -68,6 +69,7 @@ class EventView(ApiView):
     """One event."""
 
     scope = "events"
+    not_found = EventNotFound("There is no such event, or your account may not see it.")
 
     @extend_schema(operation_id="get_event", summary="Get an event", responses={200: EVENT})
     def get(self, request: Request, event_id: UUID) -> HttpResponse:

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from apps.common.api.conditional import etag, if_match, not_modified
 from apps.common.api.idempotency import idempotent
+from apps.common.api.openapi import refusal
 from apps.common.api.pagination import PageQuery, keyset_page
 from apps.common.api.responses import Json
 from apps.common.api.serializers import parse_body, parse_query
@@ -33,13 +34,24 @@ from apps.orders.api.serializers import (
     StorefrontChanges,
     StorefrontInput,
 )
+from apps.orders.errors import ProductNotFound, StockReserved, StorefrontNotFound
 from apps.orders.events import PRODUCT, product_object
 from apps.orders.models import Product, Storefront
 from apps.orders.services import products, storefronts
 
-_WEB = OpenApiExample(
-    "A web shop",
-    value={"code": "web", "name": "Web shop", "currency": "EUR", "reservation_minutes": 30},
+_SHOP = OpenApiExample(
+    "A shop",
+    value={
+        "code": "demo-shop",
+        "name": "Demo shop",
+        "currency": "EUR",
+        "reservation_minutes": 30,
+    },
+    request_only=True,
+)
+_RENAMED = OpenApiExample(
+    "A new name, and longer reservations",
+    value={"name": "Demo shop, mugs and tea", "reservation_minutes": 60},
     request_only=True,
 )
 _MUG = OpenApiExample(
@@ -47,15 +59,47 @@ _MUG = OpenApiExample(
     value={"sku": "MUG-BLUE", "name": "Blue mug", "price": 1250, "currency": "EUR", "stock": 100},
     request_only=True,
 )
+_TEA = OpenApiExample(
+    "Tea, with an event when little is left",
+    value={
+        "sku": "TEA-EARL-GREY",
+        "name": "Earl Grey, 100 g",
+        "price": 690,
+        "currency": "EUR",
+        "stock": 40,
+        "low_stock_threshold": 5,
+    },
+    request_only=True,
+)
+_CHEAPER = OpenApiExample("A lower price", value={"price": 1190}, request_only=True)
+_NOT_SOLD = OpenApiExample("Not sold for now", value={"active": False}, request_only=True)
+_MUG_SKU = OpenApiParameter(
+    "sku",
+    OpenApiTypes.STR,
+    OpenApiParameter.PATH,
+    examples=[OpenApiExample("The mug", value="MUG-BLUE")],
+)
 _MUG_PUT = OpenApiExample(
     "The mug as it is to be",
     value={"name": "Blue mug", "price": 1190, "currency": "EUR", "low_stock_threshold": 10},
     request_only=True,
 )
+_COUNTED = OpenApiExample("As counted", value={"on_hand": 80}, request_only=True)
 _DELIVERY = OpenApiExample(
     "A delivery", value={"delta": 50, "reason": "delivery 4711"}, request_only=True
 )
 _BROKEN = OpenApiExample("Broken", value={"delta": -1, "reason": "broken"}, request_only=True)
+_RESERVED = refusal(
+    "Less than orders hold",
+    StockReserved(
+        "100 are on hand, 2 of them reserved for orders: no less than those can stay. Cancel orders "
+        "first."
+    ),
+)
+_CODE_TAKEN = refusal("A taken code", storefronts.code_taken("demo-shop"))
+_SKU_TAKEN = refusal("A taken sku", products.sku_taken("MUG-BLUE"))
+_NO_STOREFRONT = StorefrontNotFound("There is no such storefront.")
+_NO_PRODUCT = ProductNotFound("There is no such product.")
 
 
 @extend_schema(tags=["Storefronts"])
@@ -80,7 +124,7 @@ class StorefrontsView(ApiView):
         summary="Make a storefront",
         request=StorefrontInput,
         responses={201: STOREFRONT},
-        examples=[_WEB],
+        examples=[_SHOP, _CODE_TAKEN],
     )
     @idempotent
     def post(self, request: Request) -> HttpResponse:
@@ -94,6 +138,7 @@ class StorefrontView(ApiView):
     """One storefront."""
 
     scope = "orders"
+    not_found = _NO_STOREFRONT
 
     @extend_schema(
         operation_id="get_storefront", summary="Get a storefront", responses={200: STOREFRONT}
@@ -107,6 +152,7 @@ class StorefrontView(ApiView):
         summary="Change a storefront",
         description="Orders that were placed before keep what they have.",
         request=StorefrontChanges,
+        examples=[_RENAMED],
         responses={200: STOREFRONT},
     )
     def patch(self, request: Request, storefront_id: UUID) -> HttpResponse:
@@ -144,7 +190,7 @@ class ProductsView(ApiView):
         summary="Make a product",
         request=ProductInput,
         responses={201: PRODUCT},
-        examples=[_MUG],
+        examples=[_MUG, _TEA, _SKU_TAKEN],
     )
     @idempotent
     def post(self, request: Request) -> HttpResponse:
@@ -163,6 +209,7 @@ class ProductView(ApiView):
     """One product."""
 
     scope = "orders"
+    not_found = _NO_PRODUCT
 
     @extend_schema(operation_id="get_product", summary="Get a product", responses={200: PRODUCT})
     def get(self, request: Request, product_id: UUID) -> HttpResponse:
@@ -174,6 +221,7 @@ class ProductView(ApiView):
         summary="Change a product",
         description="Orders that were placed before keep name and price. Stock has calls of its own.",
         request=ProductChanges,
+        examples=[_CHEAPER, _NOT_SOLD],
         responses={200: PRODUCT},
     )
     def patch(self, request: Request, product_id: UUID) -> HttpResponse:
@@ -203,10 +251,10 @@ class ProductBySkuView(ApiView):
             "201 when it was made, 200 when it was there. What is left out is reset, but for `stock`, "
             "which stays; a `stock` that is sent counts what is on hand."
         ),
-        parameters=[OpenApiParameter("sku", OpenApiTypes.STR, OpenApiParameter.PATH)],
+        parameters=[_MUG_SKU],
         request=ProductReplacement,
         responses={200: PRODUCT, 201: PRODUCT},
-        examples=[_MUG_PUT],
+        examples=[_MUG_PUT, _RESERVED],
     )
     def put(self, request: Request, sku: str) -> HttpResponse:
         sku = _checked(sku)
@@ -228,12 +276,14 @@ class StockView(ApiView):
     """What is on the shelf."""
 
     scope = "orders"
+    not_found = _NO_PRODUCT
 
     @extend_schema(
         operation_id="set_stock",
         summary="Say how many pieces were counted",
         description="409 `stock_reserved` when orders hold more than that.",
         request=StockCount,
+        examples=[_COUNTED, _RESERVED],
         responses={200: PRODUCT},
     )
     def put(self, request: Request, product_id: UUID) -> HttpResponse:
@@ -253,6 +303,7 @@ class StockAdjustmentsView(ApiView):
     """What came in or went out."""
 
     scope = "orders"
+    not_found = _NO_PRODUCT
 
     @extend_schema(
         operation_id="adjust_stock",
@@ -260,7 +311,7 @@ class StockAdjustmentsView(ApiView):
         description="Never below what orders hold: 409 `stock_reserved`.",
         request=StockAdjustment,
         responses={201: PRODUCT},
-        examples=[_DELIVERY, _BROKEN],
+        examples=[_DELIVERY, _BROKEN, _RESERVED],
     )
     @idempotent
     def post(self, request: Request, product_id: UUID) -> HttpResponse:
@@ -276,6 +327,7 @@ class StockMovementsView(ApiView):
     """The ledger."""
 
     scope = "orders"
+    not_found = _NO_PRODUCT
 
     @extend_schema(
         operation_id="list_stock_movements",

@@ -16,7 +16,7 @@ from apps.common.schemas import (
     uuid,
 )
 from apps.orders.enums import MovementKind
-from apps.orders.events import ORDER_PROPERTIES, order_object
+from apps.orders.events import ORDER_EXAMPLE, ORDER_PROPERTIES, order_object
 from apps.orders.models import Order, OrderChange, OrderLine, StockMovement, Storefront
 
 ADDRESS_FIELDS: dict[str, int] = {
@@ -37,6 +37,11 @@ _ADDRESS = component(
     obj({name: string() for name in ADDRESS_FIELDS}, optional=tuple(ADDRESS_FIELDS)),
 )
 
+_ACTOR_EXAMPLE = {
+    "kind": "api_key",
+    "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b02",
+    "label": "tp_x4k9m2qa",
+}
 _ACTOR = obj(
     {
         "kind": enum(["api_key", "user", "system"]),
@@ -61,6 +66,16 @@ STOREFRONT = component(
             "updated_at": timestamp(),
         }
     ),
+    example={
+        "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b01",
+        "code": "demo-shop",
+        "name": "Demo shop",
+        "currency": "EUR",
+        "reservation_minutes": 30,
+        "version": 1,
+        "created_at": "2026-11-21T09:30:00.000000Z",
+        "updated_at": "2026-11-21T09:30:00.000000Z",
+    },
 )
 
 ORDER = component(
@@ -69,6 +84,17 @@ ORDER = component(
         ORDER_PROPERTIES
         | {"shipping_address": nullable(_ADDRESS), "metadata": free_object("The caller's own.")}
     ),
+    example={
+        **ORDER_EXAMPLE,
+        "shipping_address": {
+            "name": "Ada Lovelace",
+            "line1": "12 St James's Square",
+            "city": "London",
+            "postal_code": "SW1Y 4JH",
+            "country": "GB",
+        },
+        "metadata": {"gift": True},
+    },
 )
 
 CHANGE = component(
@@ -84,6 +110,15 @@ CHANGE = component(
             "changes": free_object('What changed: {"field": [old, new]}.'),
         }
     ),
+    example={
+        "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b03",
+        "at": "2026-11-21T09:40:00.000000Z",
+        "type": "order.confirmed",
+        "version": 2,
+        "actor": _ACTOR_EXAMPLE,
+        "request_id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b04",
+        "changes": {"status": ["pending", "confirmed"]},
+    },
 )
 
 MOVEMENT = component(
@@ -100,6 +135,16 @@ MOVEMENT = component(
             "created_at": timestamp(),
         }
     ),
+    example={
+        "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b05",
+        "kind": "reserved",
+        "on_hand": 0,
+        "reserved": 2,
+        "order_id": ORDER_EXAMPLE["id"],
+        "reason": "",
+        "actor": _ACTOR_EXAMPLE,
+        "created_at": "2026-11-21T09:30:00.000000Z",
+    },
 )
 
 

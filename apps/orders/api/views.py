@@ -4,13 +4,13 @@ from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from apps.common.api.conditional import etag, if_match, not_modified
 from apps.common.api.idempotency import answer_row, replay, retryable
+from apps.common.api.openapi import refusal
 from apps.common.api.pagination import PageQuery, keyset_page
-from apps.common.api.problems import PROBLEM
 from apps.common.api.responses import Json, NoContent
 from apps.common.api.serializers import parse_body, parse_query
 from apps.common.api.views import ApiView
@@ -19,58 +19,59 @@ from apps.common.schemas import page
 from apps.orders import selectors
 from apps.orders.api.representations import CHANGE, ORDER, change_object, own_order_object
 from apps.orders.api.serializers import OrderChanges, OrderInput, OrdersQuery
+from apps.orders.errors import InvalidTransition, OrderNotEditable, OrderNotFound
 from apps.orders.models import Order, OrderLine
 from apps.orders.services import orders
-from apps.orders.services.asked import Asked
+from apps.orders.services.asked import Asked, external_id_taken, insufficient_stock
 from apps.orders.services.placing import Answered, NewOrder, Placed, Retry, place_order
 from apps.orders.states import describe
 
+_NOT_FOUND = OrderNotFound("There is no such order.")
+_ADDRESS = {
+    "name": "Ada Lovelace",
+    "line1": "12 St James's Square",
+    "city": "London",
+    "postal_code": "SW1Y 4JH",
+    "country": "GB",
+}
 _MUGS = OpenApiExample(
-    "Two products",
-    description="Make the storefront and the products first.",
+    "Two mugs",
+    description="Of the storefront and the product in the examples of their calls.",
     value={
-        "storefront": "web",
+        "storefront": "demo-shop",
         "customer_id": "customer-1",
-        "external_id": "web-10001",
-        "items": [{"sku": "MUG-BLUE", "quantity": 2}, {"sku": "TEA-EARL-GREY", "quantity": 1}],
-        "shipping_address": {
-            "name": "Ada Lovelace",
-            "line1": "12 St James's Square",
-            "city": "London",
-            "postal_code": "SW1Y 4JH",
-            "country": "GB",
-        },
+        "items": [{"sku": "MUG-BLUE", "quantity": 2}],
+        "shipping_address": _ADDRESS,
         "metadata": {"gift": True},
     },
     request_only=True,
 )
-_SHORTAGE = OpenApiExample(
-    "Not enough in stock",
+_MUG_AND_TEA = OpenApiExample(
+    "Two products, under an id of your own",
+    description="Make both products first. A second order with this `external_id` is refused.",
     value={
-        "type": "/api/problems#insufficient_stock",
-        "title": "There is not enough in stock",
-        "status": 409,
-        "detail": "Nothing was reserved; errors names each item of which there is too little.",
-        "code": "insufficient_stock",
-        "request_id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a11",
-        "errors": [
-            {
-                "pointer": "/items/1",
-                "code": "insufficient_stock",
-                "detail": "3 of TEA-EARL-GREY were asked for, 2 are available.",
-                "sku": "TEA-EARL-GREY",
-                "requested": 3,
-                "available": 2,
-            }
-        ],
+        "storefront": "demo-shop",
+        "customer_id": "customer-1",
+        "external_id": "shop-10001",
+        "items": [{"sku": "MUG-BLUE", "quantity": 1}, {"sku": "TEA-EARL-GREY", "quantity": 3}],
     },
-    response_only=True,
+    request_only=True,
 )
-_REFUSED = OpenApiResponse(
-    PROBLEM,
-    "Too little in stock (`insufficient_stock`), an `external_id` that is taken, or a request with the "
-    "same `Idempotency-Key` still in flight.",
-    examples=[_SHORTAGE],
+_SHORTAGE = refusal(
+    "Not enough in stock",
+    insufficient_stock(
+        Asked.of([{"sku": "MUG-BLUE", "quantity": 1}, {"sku": "TEA-EARL-GREY", "quantity": 3}]),
+        {"TEA-EARL-GREY": 2},
+    ),
+)
+_TAKEN = refusal("A taken external_id", external_id_taken("shop-10001"))
+_NO_SUCH_STEP = refusal(
+    "A step that is not open",
+    InvalidTransition("The order is completed and cannot become pending; that is its end."),
+)
+_TOO_LATE = refusal(
+    "Too late for other items",
+    OrderNotEditable("The order is shipped; items change while it is pending or confirmed."),
 )
 _CONFIRM = OpenApiExample("Confirm", value={"status": "confirmed"}, request_only=True)
 _SHIP = OpenApiExample(
@@ -117,8 +118,8 @@ class OrdersView(ApiView):
             "expires unless it is confirmed in time."
         ),
         request=OrderInput,
-        responses={201: ORDER, (409, "application/problem+json"): _REFUSED},
-        examples=[_MUGS],
+        responses={201: ORDER},
+        examples=[_MUGS, _MUG_AND_TEA, _SHORTAGE, _TAKEN],
     )
     def post(self, request: Request) -> HttpResponse:
         asked = retryable(self, request)
@@ -148,6 +149,7 @@ class OrderView(ApiView):
     """One order."""
 
     scope = "orders"
+    not_found = _NOT_FOUND
 
     @extend_schema(operation_id="get_order", summary="Get an order", responses={200: ORDER})
     def get(self, request: Request, order_id: UUID) -> HttpResponse:
@@ -164,7 +166,7 @@ class OrderView(ApiView):
         ),
         request=OrderChanges,
         responses={200: ORDER},
-        examples=[_CONFIRM, _SHIP, _ITEMS],
+        examples=[_CONFIRM, _ITEMS, _SHIP, _NO_SUCH_STEP, _TOO_LATE, _SHORTAGE],
     )
     def patch(self, request: Request, order_id: UUID) -> HttpResponse:
         present = selectors.order(self.principal.account_id, order_id)
@@ -204,6 +206,7 @@ class OrderHistoryView(ApiView):
     """What happened to an order."""
 
     scope = "orders"
+    not_found = _NOT_FOUND
 
     @extend_schema(
         operation_id="list_order_changes",

@@ -40,9 +40,14 @@ def create_product(
     """
     made = _insert(account_id, sku, fields, actor)
     if made is None:
-        detail = f"You have a product {sku!r} already. PUT /products/by-sku/{{sku}} replaces it."
-        raise SkuTaken(detail, faults=[Fault("/sku", SkuTaken.code, detail)])
+        raise sku_taken(sku)
     return made
+
+
+def sku_taken(sku: str) -> SkuTaken:
+    """The error for a second product under one sku."""
+    detail = f"You have a product {sku!r} already. PUT /products/by-sku/{{sku}} replaces it."
+    return SkuTaken(detail, faults=[Fault("/sku", SkuTaken.code, detail)])
 
 
 @retried

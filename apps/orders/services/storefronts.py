@@ -23,9 +23,14 @@ def create_storefront(*, account_id: UUID, code: str, **fields: Any) -> Storefro
     Storefront.objects.bulk_create([made], ignore_conflicts=True)
     stored = storefronts(account_id).filter(pk=made.pk).first()
     if stored is None:
-        detail = f"You have a storefront {code!r} already."
-        raise StorefrontCodeTaken(detail, faults=[Fault("/code", StorefrontCodeTaken.code, detail)])
+        raise code_taken(code)
     return stored
+
+
+def code_taken(code: str) -> StorefrontCodeTaken:
+    """The error for a second storefront under one code."""
+    detail = f"You have a storefront {code!r} already."
+    return StorefrontCodeTaken(detail, faults=[Fault("/code", StorefrontCodeTaken.code, detail)])
 
 
 @retried

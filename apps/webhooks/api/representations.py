@@ -19,7 +19,7 @@ from apps.common.schemas import (
     uuid,
 )
 from apps.webhooks.enums import DeliveryStatus, Reason
-from apps.webhooks.events import ENDPOINT_PROPERTIES, endpoint_object
+from apps.webhooks.events import ENDPOINT_EXAMPLE, ENDPOINT_PROPERTIES, endpoint_object
 from apps.webhooks.models import Attempt, Delivery
 from apps.webhooks.selectors import next_attempt
 from apps.webhooks.services import WithSecret
@@ -30,6 +30,7 @@ ENDPOINT_WITH_SECRET = component(
         ENDPOINT_PROPERTIES
         | {"secret": nullable(string("Shown this once (`whsec_…`); null in a replayed answer."))}
     ),
+    example={**ENDPOINT_EXAMPLE, "secret": "whsec_…"},
 )
 
 _DELIVERY_PROPERTIES = {
@@ -49,7 +50,37 @@ _DELIVERY_PROPERTIES = {
     "updated_at": timestamp(),
 }
 
-DELIVERY = component("Delivery", obj(_DELIVERY_PROPERTIES))
+_DELIVERY_EXAMPLE = {
+    "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9c02",
+    "endpoint_id": ENDPOINT_EXAMPLE["id"],
+    "event_id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9c03",
+    "event_type": "order.created",
+    "subject": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b07",
+    "status": "delivered",
+    "reason": None,
+    "attempt_count": 1,
+    "last_status_code": 204,
+    "next_attempt_at": None,
+    "created_at": "2026-11-21T09:30:00.000000Z",
+    "updated_at": "2026-11-21T09:30:00.250000Z",
+}
+_ATTEMPT_EXAMPLE = {
+    "number": 1,
+    "url": ENDPOINT_EXAMPLE["url"],
+    "started_at": "2026-11-21T09:30:00.200000Z",
+    "duration_ms": 12,
+    "status_code": 204,
+    "error": None,
+    "request_headers": {
+        "webhook-id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9c03",
+        "webhook-timestamp": "1795253400",
+        "webhook-signature": "v1,…",
+    },
+    "response_body": "",
+    "response_body_is_base64": False,
+}
+
+DELIVERY = component("Delivery", obj(_DELIVERY_PROPERTIES), example=_DELIVERY_EXAMPLE)
 
 ATTEMPT = component(
     "DeliveryAttempt",
@@ -72,11 +103,13 @@ ATTEMPT = component(
             "response_body_is_base64": boolean("The body is not UTF-8 text and shown in base64."),
         }
     ),
+    example=_ATTEMPT_EXAMPLE,
 )
 
 DELIVERY_WITH_ATTEMPTS = component(
     "DeliveryWithAttempts",
     obj(_DELIVERY_PROPERTIES | {"attempts": array(ATTEMPT, "The newest 100, newest first.")}),
+    example={**_DELIVERY_EXAMPLE, "attempts": [_ATTEMPT_EXAMPLE]},
 )
 
 

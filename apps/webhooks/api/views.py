@@ -11,6 +11,7 @@ from rest_framework.request import Request
 
 from apps.common.api.conditional import etag, if_match, not_modified
 from apps.common.api.idempotency import idempotent
+from apps.common.api.openapi import refusal
 from apps.common.api.pagination import PageQuery, keyset_page
 from apps.common.api.responses import Json, NoContent
 from apps.common.api.serializers import parse_body, parse_query
@@ -32,7 +33,14 @@ from apps.webhooks.api.serializers import (
     SecretRotation,
     WebhookEndpointInput,
 )
-from apps.webhooks.errors import AddressNotAllowed
+from apps.webhooks.errors import (
+    AddressNotAllowed,
+    DeliveryNotFound,
+    EndpointDeleted,
+    EndpointDisabled,
+    EndpointNotFound,
+    TooManySecrets,
+)
 from apps.webhooks.events import ENDPOINT, endpoint_object
 from apps.webhooks.models import Endpoint
 
@@ -52,15 +60,50 @@ later; `Retry-After` on 429 and 503 is waited for when it is longer, up to 10 h.
 order: remember the `webhook-id`s you have handled.
 """.strip()
 
-_EXAMPLE = OpenApiExample(
-    "Everything about deals",
+HOW_TO_LISTEN = """
+To see it work on one machine (`make run` allows its own addresses), listen at the example's URL, register
+it, and place an order or post a deal:
+
+```sh
+python3 -c '
+from http.server import *
+class Hook(BaseHTTPRequestHandler):
+    def do_POST(self):
+        print(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.send_response(204)
+        self.end_headers()
+HTTPServer(("127.0.0.1", 9000), Hook).serve_forever()'
+```
+""".strip()
+
+_HERE = OpenApiExample(
+    "A program on this machine",
     value={
-        "url": "https://example.com/hooks/tradepost",
-        "event_types": ["deal.*", "webhook_endpoint.disabled"],
-        "description": "Stock system",
+        "url": "http://127.0.0.1:9000/hooks",
+        "event_types": ["order.*", "deal.*"],
+        "description": "To try it out",
     },
     request_only=True,
 )
+_OTHER_TYPES = OpenApiExample(
+    "Other types", value={"event_types": ["order.*", "product.stock_low"]}, request_only=True
+)
+_AN_HOUR = OpenApiExample("An hour", value={"grace_seconds": 3600}, request_only=True)
+_TOO_MANY = refusal(
+    "Too many at once",
+    TooManySecrets(
+        f"{services.MAX_RETIRED_SECRETS} earlier secrets are still in their grace time. Wait for one to "
+        "end, or send a shorter grace_seconds."
+    ),
+)
+_DISABLED = refusal(
+    "A disabled endpoint", EndpointDisabled("The endpoint is disabled. Enable it first.")
+)
+_DELETED = refusal(
+    "A deleted endpoint", EndpointDeleted("The endpoint of this delivery has been deleted.")
+)
+_NO_ENDPOINT = EndpointNotFound("There is no such endpoint.")
+_NO_DELIVERY = DeliveryNotFound("There is no such delivery.")
 
 Handler = Callable[..., HttpResponse]
 
@@ -108,9 +151,11 @@ class EndpointsView(ApiView):
     @extend_schema(
         operation_id="create_webhook_endpoint",
         summary="Register a webhook endpoint",
-        description=f"The answer shows the signing secret, this once.\n\n{HOW_IT_IS_SENT}",
+        description=(
+            f"The answer shows the signing secret, this once.\n\n{HOW_TO_LISTEN}\n\n{HOW_IT_IS_SENT}"
+        ),
         request=WebhookEndpointInput,
-        examples=[_EXAMPLE],
+        examples=[_HERE],
         responses={201: ENDPOINT_WITH_SECRET},
     )
     @vetting_url
@@ -126,6 +171,7 @@ class EndpointView(ApiView):
     """One endpoint."""
 
     scope = "webhooks"
+    not_found = _NO_ENDPOINT
 
     @extend_schema(
         operation_id="get_webhook_endpoint",
@@ -141,9 +187,7 @@ class EndpointView(ApiView):
         summary="Change a webhook endpoint",
         description="Each attempt from now on, also of deliveries made before, goes to the new URL.",
         request=WebhookEndpointInput,
-        examples=[
-            OpenApiExample("Other types", value={"event_types": ["order.*"]}, request_only=True)
-        ],
+        examples=[_OTHER_TYPES],
         responses={200: ENDPOINT},
     )
     def patch(self, request: Request, endpoint_id: UUID) -> HttpResponse:
@@ -181,6 +225,7 @@ class RotateSecretView(ApiView):
     """A new secret."""
 
     scope = "webhooks"
+    not_found = _NO_ENDPOINT
     secret_fields = ("secret",)
 
     @extend_schema(
@@ -192,7 +237,7 @@ class RotateSecretView(ApiView):
             "all earlier secrets now."
         ),
         request=SecretRotation,
-        examples=[OpenApiExample("An hour", value={"grace_seconds": 3600}, request_only=True)],
+        examples=[_AN_HOUR, _TOO_MANY],
         responses={200: ENDPOINT_WITH_SECRET},
     )
     @idempotent
@@ -209,6 +254,7 @@ class EnableView(ApiView):
     """Enabling what was disabled."""
 
     scope = "webhooks"
+    not_found = _NO_ENDPOINT
 
     @extend_schema(
         operation_id="enable_webhook_endpoint",
@@ -230,6 +276,7 @@ class EndpointTestView(ApiView):
     """A test event."""
 
     scope = "webhooks"
+    not_found = _NO_ENDPOINT
 
     @extend_schema(
         operation_id="test_webhook_endpoint",
@@ -239,6 +286,7 @@ class EndpointTestView(ApiView):
             "`event_types` say. `GET /deliveries/{id}` tells what became of it."
         ),
         request=NoBody,
+        examples=[_DISABLED],
         responses={202: DELIVERY},
     )
     @idempotent
@@ -255,6 +303,7 @@ class EndpointDeliveriesView(ApiView):
     """The log of an endpoint."""
 
     scope = "webhooks"
+    not_found = _NO_ENDPOINT
 
     @extend_schema(
         operation_id="list_deliveries",
@@ -280,6 +329,7 @@ class DeliveryView(ApiView):
     """One delivery."""
 
     scope = "webhooks"
+    not_found = _NO_DELIVERY
 
     @extend_schema(
         operation_id="get_delivery",
@@ -301,6 +351,7 @@ class RedeliverView(ApiView):
     """Sending again."""
 
     scope = "webhooks"
+    not_found = _NO_DELIVERY
 
     @extend_schema(
         operation_id="redeliver",
@@ -310,6 +361,7 @@ class RedeliverView(ApiView):
             "To a disabled endpoint it is sent once that is enabled."
         ),
         request=NoBody,
+        examples=[_DELETED],
         responses={202: DELIVERY},
     )
     @idempotent
