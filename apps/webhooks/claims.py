@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import connection
+import structlog
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from apps.events.models import Event
@@ -17,6 +18,7 @@ from apps.webhooks.signing import key_of
 from apps.webhooks.transport import Keyring, Parcel
 
 REMEMBERED_KEYRINGS = 10_000
+log = structlog.get_logger(__name__)
 
 # Whether the account may see the event is asked now: a member that left gets nothing more.
 _LOAD = """
@@ -29,6 +31,14 @@ SELECT d.id, p.id, d.event_id, d.retry_step, p.url, p.version, p.status, p.delet
   JOIN webhooks_endpoint p ON p.id = d.endpoint_id
   LEFT JOIN events_event e ON e.id = d.event_id
  WHERE d.id = ANY(%s)
+"""
+
+_GIVE_BACK = """
+UPDATE webhooks_due SET ready = true, due_at = clock_timestamp(), lease_id = NULL, lease_until = NULL,
+       claims = claims - 1
+ WHERE lease_id IS NOT NULL AND (
+   lease_id = ANY(%(leases)s::uuid[])
+   OR (id, lease_id) IN (SELECT * FROM unnest(%(ids)s::uuid[], %(leases_of_ids)s::uuid[])))
 """
 
 
@@ -52,17 +62,42 @@ class Dismissal:
     reason: Reason
 
 
-def claim(*, after: UUID, limit: int) -> list[Claimed]:
+def claim(*, after: UUID, limit: int, lease_id: UUID) -> list[Claimed]:
     """Lease up to `limit` due deliveries, a few of each endpoint, endpoints after `after` first.
 
     At most 5 of one endpoint are under a lease at any time, whoever holds it.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT * FROM webhooks_claim(%s, %s, %s, %s)",
-            [after, limit, ENDPOINT_CAP, LEASE_SECONDS],
+            "SELECT * FROM webhooks_claim(%s, %s, %s, %s, %s)",
+            [after, limit, ENDPOINT_CAP, LEASE_SECONDS, lease_id],
         )
-        return [Claimed(*row) for row in cursor.fetchall()]
+        return [
+            Claimed(delivery_id, endpoint_id, lease_id, claims)
+            for delivery_id, endpoint_id, claims in cursor.fetchall()
+        ]
+
+
+@transaction.atomic
+def give_back(lease_ids: Sequence[UUID], single: Sequence[tuple[UUID, UUID]]) -> None:
+    """Make deliveries ready again that this process leased and does not send.
+
+    All under `lease_ids`, and of other leases the `single` ones (delivery, lease). Their claim does not
+    count: nobody died of them.
+    """
+    with connection.cursor() as cursor:
+        # A claim whose answer was lost may still be waiting for its turn.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('tradepost.webhooks.claim'))")
+        cursor.execute(
+            _GIVE_BACK,
+            {
+                "leases": list(lease_ids),
+                "ids": [delivery_id for delivery_id, _ in single],
+                "leases_of_ids": [lease_id for _, lease_id in single],
+            },
+        )
+        if cursor.rowcount:
+            log.warning("webhook_leases_given_back", count=cursor.rowcount)
 
 
 def is_anything_ready() -> bool:
@@ -72,6 +107,8 @@ def is_anything_ready() -> bool:
 
 def prepare(claimed: Sequence[Claimed], leased_at: float) -> tuple[list[Parcel], list[Dismissal]]:
     """What to send of `claimed`, and what is not to be sent because things have changed since."""
+    if not claimed:
+        return [], []
     loaded = _load([one.delivery_id for one in claimed])
     rings = keyrings({found.endpoint_id: found.version for found in loaded.values()})
     bodies = _bodies({found.event_id for found in loaded.values()})

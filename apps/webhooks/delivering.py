@@ -2,14 +2,17 @@
 
 import threading
 import time
+from collections.abc import Sequence
 
 from apps.common.leases import SLICE_SECONDS
-from apps.webhooks.claims import claim, is_anything_ready, prepare
+from apps.webhooks.claims import Claimed, claim, is_anything_ready, prepare
 from apps.webhooks.fanout import NO_ENDPOINT
+from apps.webhooks.leases import Lease, OpenLeases
 from apps.webhooks.limits import CLAIM_BATCH
 from apps.webhooks.outcomes import dismiss, record
 from apps.webhooks.sender import Sender
 from apps.webhooks.services import settle_backlogs
+from apps.webhooks.transport import Parcel
 
 WAIT_SECONDS = 1.0
 
@@ -19,6 +22,7 @@ class Delivering:
 
     def __init__(self) -> None:
         self.sender = Sender(record)
+        self.leases = OpenLeases()
         self._feeding = threading.Lock()
         self._asked = threading.Event()
         self._last_endpoint = NO_ENDPOINT
@@ -34,6 +38,7 @@ class Delivering:
         while self._asked.is_set() and self._feeding.acquire(blocking=False):
             try:
                 self._asked.clear()
+                self._give_back()
                 more = settle_backlogs()
                 more = self._feed(deadline) or more
             finally:
@@ -42,34 +47,53 @@ class Delivering:
                 break
         return more
 
+    def hand_over(self, lease: Lease, parcels: Sequence[Parcel]) -> None:
+        """Let the sender send what has been taken under `lease`."""
+        if self.leases.close(lease):
+            self.sender.submit(parcels)
+
     def _feed(self, deadline: float) -> bool:
         while not self.sender.closing and time.monotonic() < deadline:
+            self._give_back()
             room = self.sender.wait_for_room(WAIT_SECONDS)
             if not room:
                 continue
             seen = self.sender.recorded
-            if not self._hand_over(min(room, CLAIM_BATCH)):
+            if not self._claim_some(min(room, CLAIM_BATCH)):
                 if not is_anything_ready():
                     return False
                 # What is ready waits for a place at its endpoint.
                 self.sender.wait_for_record(seen, WAIT_SECONDS)
         return True
 
-    def _hand_over(self, limit: int) -> bool:
+    def _claim_some(self, limit: int) -> bool:
         """Claim the next deliveries and send them; False when there is none to claim."""
-        leased_at = time.monotonic()
-        claimed = claim(after=self._last_endpoint, limit=limit)
+        lease = self.leases.open()
+        try:
+            claimed = self._claim_next(limit, lease)
+            parcels, dismissals = prepare(claimed, lease.taken_at)
+            if dismissals:
+                dismiss(dismissals)
+        except BaseException:
+            self.leases.abandon(lease)
+            raise
+        self.hand_over(lease, parcels)
+        return bool(claimed)
+
+    def _claim_next(self, limit: int, lease: Lease) -> list[Claimed]:
+        claimed = claim(after=self._last_endpoint, limit=limit, lease_id=lease.id)
         if not claimed and self._last_endpoint != NO_ENDPOINT:
-            claimed = claim(after=NO_ENDPOINT, limit=limit)
-        if not claimed:
-            return False
-        # The next claim begins where this one ended, so that all endpoints have their turn.
-        self._last_endpoint = max(one.endpoint_id for one in claimed)
-        parcels, dismissals = prepare(claimed, leased_at)
-        if dismissals:
-            dismiss(dismissals)
-        self.sender.submit(parcels)
-        return True
+            claimed = claim(after=NO_ENDPOINT, limit=limit, lease_id=lease.id)
+        if claimed:
+            # The next claim begins where this one ended, so that all endpoints have their turn.
+            self._last_endpoint = max(one.endpoint_id for one in claimed)
+        return claimed
+
+    def _give_back(self) -> None:
+        late = list(self.sender.late)
+        self.leases.settle(late)
+        for _ in late:
+            self.sender.late.popleft()
 
 
 delivering = Delivering()

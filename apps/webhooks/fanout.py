@@ -25,8 +25,8 @@ WITH event AS (
   SELECT id, type, subject, account_id, channel_id, readers, position
     FROM events_event WHERE id = ANY(%(events)s)
 ), matched AS MATERIALIZED (
-  SELECT webhooks_uuid7() AS id, gen_random_uuid() AS lease_id, e.id AS event_id, e.type, e.subject,
-         e.position, p.id AS endpoint_id, p.url, p.version,
+  SELECT webhooks_uuid7() AS id, e.id AS event_id, e.type, e.subject, e.position,
+         p.id AS endpoint_id, p.url, p.version,
          row_number() OVER (PARTITION BY e.id ORDER BY p.id) AS nth,
          count(*) OVER (PARTITION BY e.id) AS total
     FROM event e CROSS JOIN LATERAL (
@@ -63,22 +63,21 @@ WITH event AS (
   INSERT INTO webhooks_due (id, endpoint_id, ready, due_at, lease_id, lease_until, claims)
   SELECT id, endpoint_id, NOT fast, now.t + CASE WHEN fast THEN %(lease)s * interval '1 second'
            ELSE interval '0' END,
-         CASE WHEN fast THEN lease_id END,
+         CASE WHEN fast THEN %(lease_id)s::uuid END,
          CASE WHEN fast THEN now.t + %(lease)s * interval '1 second' END,
          fast::integer
     FROM chosen CROSS JOIN (SELECT clock_timestamp() AS t) now
 )
-SELECT c.id, c.lease_id, c.event_id, c.endpoint_id, c.url, c.version, c.fast, c.nth, c.total
+SELECT c.id, c.event_id, c.endpoint_id, c.url, c.version, c.fast, c.nth, c.total
   FROM chosen c ORDER BY c.position, c.endpoint_id
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A delivery just made; a fast one is under the lease `lease_id`, another waits to be claimed."""
+    """A delivery just made; a fast one is under a lease, another waits to be claimed."""
 
     delivery_id: UUID
-    lease_id: UUID
     event_id: UUID
     endpoint_id: UUID
     url: str
@@ -88,11 +87,16 @@ class Made:
 
 
 def make_deliveries(
-    event_ids: Sequence[UUID], *, limit: int, slots: int = 0, after: UUID = NO_ENDPOINT
+    event_ids: Sequence[UUID],
+    *,
+    limit: int,
+    slots: int = 0,
+    lease_id: UUID | None = None,
+    after: UUID = NO_ENDPOINT,
 ) -> list[Made]:
     """Make the deliveries of some events for their first `limit` endpoints after `after`.
 
-    At most `slots` of them are leased to this process. `is_last_of_many` marks the last delivery made
+    At most `slots` of them are leased to this process, under `lease_id`. `is_last_of_many` marks the last delivery made
     of an event that has more endpoints.
     """
     with connection.cursor() as cursor:
@@ -103,6 +107,7 @@ def make_deliveries(
                 "after": after,
                 "limit": limit,
                 "slots": slots,
+                "lease_id": lease_id,
                 "cap": ENDPOINT_CAP,
                 "few": FAST_ENDPOINTS,
                 "lease": LEASE_SECONDS,
@@ -111,13 +116,12 @@ def make_deliveries(
         return [
             Made(
                 delivery_id=row[0],
-                lease_id=row[1],
-                event_id=row[2],
-                endpoint_id=row[3],
-                url=row[4],
-                version=row[5],
-                fast=row[6],
-                is_last_of_many=row[7] == limit < row[8],
+                event_id=row[1],
+                endpoint_id=row[2],
+                url=row[3],
+                version=row[4],
+                fast=row[5],
+                is_last_of_many=row[6] == limit < row[7],
             )
             for row in cursor.fetchall()
         ]

@@ -1,6 +1,5 @@
 """Every event, for every endpoint that wants it."""
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from uuid import UUID
@@ -14,6 +13,7 @@ from apps.webhooks.claims import keyrings
 from apps.webhooks.delivering import delivering
 from apps.webhooks.events import TEST
 from apps.webhooks.fanout import Made, make_deliveries
+from apps.webhooks.leases import Lease
 from apps.webhooks.limits import FAST_ENDPOINTS
 from apps.webhooks.models import FanOut
 from apps.webhooks.services import DELIVER
@@ -32,8 +32,10 @@ def fan_out(events: Sequence[Event]) -> None:
     wanted = {event.id: event for event in events if event.type != TEST.name}
     if not wanted:
         return
-    started = time.monotonic()
-    made = make_deliveries(list(wanted), limit=FAST_ENDPOINTS, slots=delivering.sender.free)
+    lease = delivering.leases.open()
+    made = make_deliveries(
+        list(wanted), limit=FAST_ENDPOINTS, slots=delivering.sender.free, lease_id=lease.id
+    )
     long = [one for one in made if one.is_last_of_many]
     if long:
         FanOut.objects.bulk_create(
@@ -41,19 +43,18 @@ def fan_out(events: Sequence[Event]) -> None:
         )
         wake_on_commit(FAN_OUT)
     fast = [one for one in made if one.fast]
-    if fast:
-        parcels = _parcels(fast, wanted, started)
-        transaction.on_commit(partial(delivering.sender.submit, parcels))
+    parcels = _parcels(fast, wanted, lease)
+    transaction.on_commit(partial(delivering.hand_over, lease, parcels))
     if len(fast) < len(made):
         wake_on_commit(DELIVER)
 
 
-def _parcels(fast: Sequence[Made], events: Mapping[UUID, Event], leased_at: float) -> list[Parcel]:
+def _parcels(fast: Sequence[Made], events: Mapping[UUID, Event], lease: Lease) -> list[Parcel]:
     rings = keyrings({one.endpoint_id: one.version for one in fast})
     return [
         Parcel(
             delivery_id=one.delivery_id,
-            lease_id=one.lease_id,
+            lease_id=lease.id,
             endpoint_id=one.endpoint_id,
             event_id=one.event_id,
             step=0,
@@ -61,7 +62,7 @@ def _parcels(fast: Sequence[Made], events: Mapping[UUID, Event], leased_at: floa
             keyring=rings[one.endpoint_id],
             body=bytes(events[one.event_id].payload),
             occurred_at=events[one.event_id].occurred_at.timestamp(),
-            leased_at=leased_at,
+            leased_at=lease.taken_at,
         )
         for one in fast
     ]

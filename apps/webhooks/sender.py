@@ -10,6 +10,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -43,6 +44,8 @@ class Sender:
         self._slots = slots
         self._held = 0
         self._recorded = 0
+        # What it has not sent because too little was left of the lease: to be given back.
+        self.late: deque[Parcel] = deque()
         self._changed = threading.Condition()
         self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -149,7 +152,8 @@ class Sender:
 
     async def _send(self, parcel: Parcel) -> None:
         if time.monotonic() - parcel.leased_at > MAX_WAIT_SECONDS:
-            # Too little is left of its lease: whoever takes it next has a whole one.
+            # Whoever takes it next has a whole lease.
+            self.late.append(parcel)
             log.warning("webhook_waited_too_long", delivery_id=str(parcel.delivery_id))
             self._let_go(1)
         else:

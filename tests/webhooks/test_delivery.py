@@ -3,12 +3,13 @@
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, ProgrammingError, connection, connections
 from django.db.models import F
 from django.db.models.functions import Now
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -21,6 +22,7 @@ from apps.webhooks import services
 from apps.webhooks.claims import claim
 from apps.webhooks.delivering import delivering
 from apps.webhooks.fanout import NO_ENDPOINT
+from apps.webhooks.limits import MAX_CLAIMS
 from apps.webhooks.models import Attempt, Delivery, Due, Endpoint, RetiredSecret
 from apps.webhooks.retries import SCHEDULE
 from apps.webhooks.sender import Sender
@@ -47,6 +49,25 @@ def expire_leases() -> None:
     Due.objects.filter(lease_id__isnull=False).update(
         due_at=Now() - timedelta(seconds=1), lease_until=Now() - timedelta(seconds=1)
     )
+
+
+def dispatch_slowly() -> None:
+    """Dispatch so that deliveries wait to be claimed."""
+    delivering.sender.close()
+    dispatch()
+    delivering.sender._closing = False
+
+
+@contextmanager
+def out_of_reach(table: str) -> Iterator[None]:
+    """While the block runs, statements that need this table fail."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
 
 
 def headers_of(request: Any) -> dict[str, str]:
@@ -481,13 +502,11 @@ def test_a_reader_that_may_not_see_it_any_more_gets_nothing(
     channel = channel_of(seller.id, "deals")
     join(channel, buyer.id)
     make_endpoint(receiver.url(), account=buyer)
-    delivering.sender.close()  # so that the delivery waits to be claimed
     publish_event(seller, channel_id=channel.id)
-    dispatch()
+    dispatch_slowly()
     assert only_delivery().status == "pending"
 
     leave(channel, buyer.id)
-    delivering.sender._closing = False
     send()
 
     delivery = only_delivery()
@@ -514,6 +533,111 @@ def test_a_worker_killed_under_way_is_made_up_for_after_its_lease(
     assert len(receiver.requests) == 1
     assert only_delivery().status == "delivered"
     assert Attempt.objects.count() == 1
+
+
+def test_what_was_claimed_for_nothing_is_given_back(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send
+) -> None:
+    publish_event(make_endpoint(receiver.url()).account)
+    dispatch_slowly()
+    with out_of_reach("events_event"), pytest.raises(ProgrammingError):
+        delivering.deliver()  # claims, and then finds no event to send
+    assert Due.objects.filter(lease_id__isnull=False, claims=1).exists()
+
+    send()
+
+    assert len(receiver.requests) == 1
+    assert only_delivery().status == "delivered"
+
+
+def test_giving_back_waits_for_the_database_and_counts_for_nothing(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send
+) -> None:
+    publish_event(make_endpoint(receiver.url()).account)
+    dispatch_slowly()
+
+    for _ in range(MAX_CLAIMS + 1):
+        with out_of_reach("events_event"), pytest.raises(ProgrammingError):
+            delivering.deliver()
+        with out_of_reach("webhooks_due"), pytest.raises(ProgrammingError):
+            delivering.deliver()
+    send()
+
+    assert only_delivery().status == "delivered"
+
+
+def test_what_was_claimed_by_a_statement_whose_answer_was_lost_is_given_back(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    publish_event(make_endpoint(receiver.url()).account)
+    dispatch_slowly()
+
+    def lose_the_answer(**options: Any) -> None:
+        assert len(claim(**options)) == 1
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr("apps.webhooks.delivering.claim", lose_the_answer)
+    with pytest.raises(OperationalError):
+        delivering.deliver()
+    monkeypatch.undo()
+    send()
+
+    assert only_delivery().status == "delivered"
+
+
+def test_what_was_leased_by_a_commit_whose_answer_was_lost_is_given_back_in_time(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    publish_event(make_endpoint(receiver.url()).account)
+    monkeypatch.setattr(delivering, "hand_over", lambda *_: None)
+    dispatch()
+    monkeypatch.undo()
+    send()
+    assert receiver.requests == [], "it might still be handed over"
+
+    monkeypatch.setattr("apps.webhooks.leases.MAX_WAIT_SECONDS", 0.0)  # as if that were over
+    send()
+
+    assert len(receiver.requests) == 1
+    assert only_delivery().status == "delivered"
+
+
+def test_what_is_handed_over_after_it_was_given_back_is_not_sent(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    publish_event(make_endpoint(receiver.url()).account)
+    usual, handed_over = delivering.hand_over, []
+    monkeypatch.setattr(delivering, "hand_over", lambda *what: handed_over.append(what))
+    dispatch()
+    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr("apps.webhooks.leases.MAX_WAIT_SECONDS", 0.0)
+        send()
+
+    usual(*handed_over[0])
+    send()
+
+    assert len(receiver.requests) == 1
+
+
+def test_what_waited_too_long_for_its_request_is_given_back(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    publish_event(make_endpoint(receiver.url()).account)
+    with monkeypatch.context() as patched:
+        patched.setattr("apps.webhooks.sender.MAX_WAIT_SECONDS", -1.0)
+        dispatch()
+        assert delivering.sender.wait_until_empty(10)
+    assert receiver.requests == []
+
+    send()
+
+    assert len(receiver.requests) == 1
+    assert only_delivery().status == "delivered"
 
 
 def test_whoever_lost_the_lease_records_nothing(
@@ -544,13 +668,11 @@ def test_a_delivery_that_kills_its_workers_is_quarantined(
 ) -> None:
 
     publish_event(make_endpoint(receiver.url()).account)
-    delivering.sender.close()
-    dispatch()
-    for _ in range(5):
-        assert len(claim(after=NO_ENDPOINT, limit=10)) == 1
+    dispatch_slowly()
+    for _ in range(MAX_CLAIMS):
+        assert len(claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7())) == 1
         expire_leases()
 
-    delivering.sender._closing = False
     send()
 
     delivery = only_delivery()

@@ -8,6 +8,7 @@ import pytest
 from django.db import transaction
 
 from apps.accounts.models import Account
+from apps.common.ids import uuid7
 from apps.events.channels import channel_of, join, leave
 from apps.events.dispatch import dispatch, stamp
 from apps.events.models import Consumer, Event
@@ -264,11 +265,13 @@ def test_the_fast_path_leaves_a_busy_endpoint_to_the_claims(
     events = [publish_event(endpoint.account) for _ in range(ENDPOINT_CAP + 3)]
     stamp()
 
-    made = make_deliveries(events, limit=FAST_ENDPOINTS, slots=100)
+    made = make_deliveries(events, limit=FAST_ENDPOINTS, slots=100, lease_id=uuid7())
     assert [one.fast for one in made] == [True] * ENDPOINT_CAP + [False] * 3
     assert [one.event_id for one in made] == events
 
-    more = make_deliveries([publish_event(endpoint.account)], limit=FAST_ENDPOINTS, slots=100)
+    more = make_deliveries(
+        [publish_event(endpoint.account)], limit=FAST_ENDPOINTS, slots=100, lease_id=uuid7()
+    )
     assert [one.fast for one in more] == [False], "five are under way and three wait"
 
 
@@ -278,7 +281,9 @@ def test_the_fast_path_takes_no_more_than_there_are_slots(
     account = make_account()
     many_endpoints(account, 10)
 
-    made = make_deliveries([publish_event(account)], limit=FAST_ENDPOINTS, slots=4)
+    made = make_deliveries(
+        [publish_event(account)], limit=FAST_ENDPOINTS, slots=4, lease_id=uuid7()
+    )
 
     assert sum(one.fast for one in made) == 4
     assert Due.objects.filter(ready=True).count() == 6
@@ -290,7 +295,9 @@ def test_an_event_with_many_endpoints_takes_no_fast_path(
     account = make_account()
     many_endpoints(account, FAST_ENDPOINTS + 1)
 
-    made = make_deliveries([publish_event(account)], limit=FAST_ENDPOINTS, slots=1000)
+    made = make_deliveries(
+        [publish_event(account)], limit=FAST_ENDPOINTS, slots=1000, lease_id=uuid7()
+    )
 
     assert not any(one.fast for one in made)
 

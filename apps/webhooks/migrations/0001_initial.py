@@ -22,15 +22,15 @@ CREATE FUNCTION webhooks_uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAF
 $$
 """
 
-# Leases up to `batch` deliveries: in the order of endpoints after `after`, the longest waiting of each,
+# Leases up to `batch` deliveries under the id `under`: in the order of endpoints after `after`, the longest waiting of each,
 # so many that no endpoint has more than `cap` under a live lease. The advisory lock makes it exact; a
 # volatile function sees, after waiting for it, all that committed before. First of all, what waited for
 # its time (a retry, the end of a lease) becomes ready; only then is it in the index that is walked, so the
 # cost of a claim does not grow with what is waiting.
 CLAIM = """
 CREATE FUNCTION webhooks_claim(
-  after uuid, batch integer, cap integer, lease_seconds double precision
-) RETURNS TABLE (delivery_id uuid, to_endpoint_id uuid, under_lease_id uuid, claim_count integer)
+  after uuid, batch integer, cap integer, lease_seconds double precision, under uuid
+) RETURNS TABLE (delivery_id uuid, to_endpoint_id uuid, claim_count integer)
 LANGUAGE plpgsql AS $$
 DECLARE
   moment timestamptz;
@@ -63,11 +63,11 @@ BEGIN
      WHERE w.endpoint_id IS NOT NULL LIMIT batch
   )
   UPDATE webhooks_due d
-     SET ready = false, lease_id = gen_random_uuid(), claims = d.claims + 1,
+     SET ready = false, lease_id = under, claims = d.claims + 1,
          lease_until = moment + lease_seconds * interval '1 second',
          due_at = moment + lease_seconds * interval '1 second'
     FROM chosen WHERE d.id = chosen.id
-  RETURNING d.id, d.endpoint_id, d.lease_id, d.claims;
+  RETURNING d.id, d.endpoint_id, d.claims;
 END $$
 """
 
@@ -397,7 +397,7 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(UUID7, "DROP FUNCTION webhooks_uuid7()"),
         migrations.RunSQL(
-            CLAIM, "DROP FUNCTION webhooks_claim(uuid, integer, integer, double precision)"
+            CLAIM, "DROP FUNCTION webhooks_claim(uuid, integer, integer, double precision, uuid)"
         ),
         migrations.RunSQL(VACUUM, migrations.RunSQL.noop),
     ]
