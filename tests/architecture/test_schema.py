@@ -120,6 +120,8 @@ def test_every_answer_has_an_example(operation: Operation) -> None:
 @each_operation
 def test_every_refusal_has_an_example_of_its_own_status(operation: Operation) -> None:
     for status, answer in operation.spec["responses"].items():
+        if "$ref" in answer:
+            answer = openapi()["components"]["responses"][answer["$ref"].rsplit("/", 1)[1]]
         shown = answer.get("content", {}).get("application/problem+json")
         assert (shown is not None) == (status >= "400")
         for example in shown["examples"].values() if shown else ():

@@ -73,7 +73,7 @@ _BAD_QUERY = refusal(
 _BAD_REQUEST = refusal("A malformed request", SuspiciousOperation())
 _IN_FLIGHT = refusal("Still at work", in_flight())
 
-# What can be said of a status without knowing the call.
+# Of these, each call says the same.
 _REFUSALS = {
     "401": [
         refusal(
@@ -118,6 +118,15 @@ _REFUSALS = {
         )
     ],
 }
+
+
+def _component(status: str) -> str:
+    return f"Error{status}"
+
+
+def _response(status: str, examples: list[OpenApiExample]) -> dict[str, Any]:
+    content = {"schema": PROBLEM, "examples": build_examples_list(examples)}
+    return {"description": _ERRORS[status], "content": {_PROBLEM_TYPE: content}}
 
 
 def _header(name: str, description: str) -> OpenApiParameter:
@@ -177,18 +186,19 @@ class ApiSchema(AutoSchema):
         if direction != "response":
             return bodies
         for status in self._error_statuses():
-            examples = build_examples_list(self._own_refusals(status) + self._refusals(status))
-            bodies[status] = {
-                "description": _ERRORS[status],
-                "content": {_PROBLEM_TYPE: {"schema": PROBLEM, "examples": examples}},
-            }
+            if status in _REFUSALS:
+                bodies[status] = {"$ref": f"#/components/responses/{_component(status)}"}
+            else:
+                bodies[status] = _response(
+                    status, self._own_refusals(status) + self._refusals(status)
+                )
         return dict(sorted(bodies.items()))
 
     def _own_refusals(self, status: str) -> list[OpenApiExample]:
         return [one for one in self.get_examples() if status in (one.status_codes or ())]
 
     def _refusals(self, status: str) -> list[OpenApiExample]:
-        """What this call shares with others."""
+        """What calls of this kind have in common."""
         if status == "400":
             return [self._bad_input()]
         if status == "403":
@@ -198,9 +208,7 @@ class ApiSchema(AutoSchema):
             return [refusal("A missing scope", missing)]
         if status == "404":
             return [refusal("Not there", cast(ApiView, self.view).not_found)]
-        if status == "409":
-            return [_IN_FLIGHT] if self.method == "POST" else []
-        return _REFUSALS[status]
+        return [_IN_FLIGHT] if self.method == "POST" else []
 
     def _bad_input(self) -> OpenApiExample:
         if self.method in ("POST", "PUT", "PATCH"):
@@ -226,8 +234,12 @@ class ApiSchema(AutoSchema):
 
 
 def add_components(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Spectacular's hook: the components of `apps.common.schemas` beside those it found itself."""
-    schemas = result.setdefault("components", {}).setdefault("schemas", {})
-    schemas.update(COMPONENTS)
-    result["components"]["schemas"] = dict(sorted(schemas.items()))
+    """Spectacular's hook: the components of `apps.common.schemas` beside those it found itself, and the
+    answers that all calls share."""
+    components = result.setdefault("components", {})
+    schemas = components.get("schemas", {}) | COMPONENTS
+    components["schemas"] = dict(sorted(schemas.items()))
+    components["responses"] = {
+        _component(status): _response(status, examples) for status, examples in _REFUSALS.items()
+    }
     return result
