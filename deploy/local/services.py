@@ -6,6 +6,7 @@ parent directories and leaves servers behind; none of it is imported here.
 
 import os
 import platform
+import secrets
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ from deploy.local.stopping import StopWish
 _USER = _DATABASE = "tradepost"
 _HOST = "127.0.0.1"
 _MINIMAL_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+_FIRST_PORT, _PORTS = 20_000, 12_000
 _START_SECONDS = 120.0  # PostgreSQL may have a crash to recover from
 _PROBE_SECONDS = 0.02
 _RETRY_SECONDS = 15.0
@@ -109,11 +111,16 @@ def _wait_until_ready(service: Service, child: Child, wish: StopWish) -> bool:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on.
+
+    Not from the range that the system hands out for outgoing connections: nobody takes it by
+    chance before it is used, or while its server is started again.
+    """
+    while True:
+        port = _FIRST_PORT + secrets.randbelow(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((_HOST, port))
+            return port
 
 
 def _package(name: str) -> Path:

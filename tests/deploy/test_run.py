@@ -50,6 +50,7 @@ class Installation:
     command: tuple[str, ...] = RUN
     path: str = os.environ["PATH"]
     account: pwd.struct_passwd | None = None
+    services: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
 
     @property
@@ -72,6 +73,7 @@ class Installation:
             "PORT": str(port or self.port),
             "HOME": str(self.folder),
             "PATH": self.path,
+            **self.services,
         }
         with (self.folder / "log").open("wb") as log:
             return subprocess.Popen(
@@ -169,6 +171,16 @@ def test_kill_9_is_no_obstacle(tmp_path: Path) -> None:
 
     with installation.running():
         assert installation.works()
+
+
+def test_services_that_are_given_are_used(tmp_path: Path) -> None:
+    given = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
+    installation = Installation(tmp_path, services=given)
+
+    with installation.running():
+        assert installation.works()
+        assert not (installation.data_dir / "postgres").exists()
+        assert not (installation.data_dir / "valkey").exists()
 
 
 def test_what_cannot_start_is_said_at_once(tmp_path: Path) -> None:
