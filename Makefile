@@ -54,7 +54,7 @@ check: format-check lint types contracts migrations-check deploy-check schema-ch
 .PHONY: lint
 lint: .venv/.requirements-dev ## Look for mistakes in Python and templates
 	$(BIN)/ruff check .
-	$(if $(TEMPLATES),$(BIN)/djlint --quiet --lint $(TEMPLATES))
+	$(if $(TEMPLATES),$(BIN)/djlint --lint $(TEMPLATES))
 
 .PHONY: types
 types: .venv/.requirements-dev ## Check the types (mypy, strict)
@@ -67,7 +67,7 @@ contracts: .venv/.requirements-dev ## Check who may import whom
 .PHONY: format-check
 format-check: .venv/.requirements-dev
 	$(BIN)/ruff format --check .
-	$(if $(TEMPLATES),$(BIN)/djlint --quiet --check $(TEMPLATES))
+	$(if $(TEMPLATES),$(BIN)/djlint --check $(TEMPLATES))
 
 .PHONY: migrations-check
 migrations-check: .venv/.requirements-dev

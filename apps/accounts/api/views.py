@@ -145,6 +145,7 @@ class ApiKeyView(ApiView):
 
     scope = "accounts"
     not_found = _NOT_FOUND
+    has_versions = False
 
     @extend_schema(
         operation_id="revoke_api_key",

@@ -149,9 +149,9 @@ class ApiSchema(AutoSchema):
         parameters: list[Any] = []
         if self.method == "POST":
             parameters.append(_IDEMPOTENCY_KEY)
-        elif self.method in ("PUT", "PATCH", "DELETE"):
+        elif self._compares_versions:
             parameters.append(_IF_MATCH)
-        elif self._is_object:
+        elif self.method == "GET" and self._is_object:
             parameters.append(_IF_NONE_MATCH)
         return parameters
 
@@ -216,6 +216,12 @@ class ApiSchema(AutoSchema):
         reads_query = any(each["in"] == "query" for each in self._get_parameters())
         return _BAD_QUERY if reads_query else _BAD_REQUEST
 
+    @property
+    def _compares_versions(self) -> bool:
+        return self.method in ("PUT", "PATCH", "DELETE") and getattr(
+            self.view, "has_versions", False
+        )
+
     def _error_statuses(self) -> list[str]:
         statuses = ["400", "401", "429", "503"]
         if self._scope():
@@ -228,7 +234,7 @@ class ApiSchema(AutoSchema):
             statuses += ["413", "415"]
         if self.method == "POST":
             statuses.append("422")
-        if self.method in ("PUT", "PATCH", "DELETE"):
+        if self._compares_versions:
             statuses.append("412")
         return statuses
 

@@ -234,6 +234,7 @@ class AuthorizationView(ApiView):
 
     scope = "deals"
     not_found = AuthorizationNotFound("There is no such authorization granted by you.")
+    has_versions = False
 
     @extend_schema(
         operation_id="revoke_authorization",
