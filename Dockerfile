@@ -16,7 +16,6 @@ COPY manage.py ./
 COPY config config
 COPY apps apps
 COPY templates templates
-COPY templates templates
 USER 10001:10001
 # The settings want these to be there; nothing of them stays in the image.
 RUN SECRET_KEY=none ENCRYPTION_KEYS=none DATABASE_URL=postgres://none REDIS_URL=redis://none \
