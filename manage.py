@@ -12,4 +12,6 @@ if __name__ == "__main__":
     try:
         execute_from_command_line(sys.argv)
     except OperationalError as error:
-        sys.exit(f"The database cannot be used: {error}\nIs it up? `make run` starts the embedded one.")
+        sys.exit(
+            f"The database cannot be used: {error}\nIs it up? `make run` starts the embedded one."
+        )
