@@ -33,6 +33,15 @@ SELECT d.id, p.id, d.event_id, d.retry_step, p.url, p.version, p.status, p.delet
  WHERE d.id = ANY(%s)
 """
 
+# A claim whose answer nobody awaits any more may still be waiting for its turn.
+_AFTER_ALL_CLAIMS = "SELECT pg_advisory_xact_lock(hashtext('tradepost.webhooks.claim'))"
+
+_FREE = """
+UPDATE webhooks_due SET ready = true, due_at = clock_timestamp(), lease_id = NULL, lease_until = NULL,
+       claims = claims - %(uncounted)s
+ WHERE lease_id IS NOT NULL AND holder = %(holder)s
+"""
+
 _GIVE_BACK = """
 UPDATE webhooks_due SET ready = true, due_at = clock_timestamp(), lease_id = NULL, lease_until = NULL,
        claims = claims - 1
@@ -62,15 +71,15 @@ class Dismissal:
     reason: Reason
 
 
-def claim(*, after: UUID, limit: int, lease_id: UUID) -> list[Claimed]:
+def claim(*, after: UUID, limit: int, lease_id: UUID, holder: str) -> list[Claimed]:
     """Lease up to `limit` due deliveries, a few of each endpoint, endpoints after `after` first.
 
     At most 5 of one endpoint are under a lease at any time, whoever holds it.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT * FROM webhooks_claim(%s, %s, %s, %s, %s)",
-            [after, limit, ENDPOINT_CAP, LEASE_SECONDS, lease_id],
+            "SELECT * FROM webhooks_claim(%s, %s, %s, %s, %s, %s)",
+            [after, limit, ENDPOINT_CAP, LEASE_SECONDS, lease_id, holder],
         )
         return [
             Claimed(delivery_id, endpoint_id, lease_id, claims)
@@ -86,8 +95,7 @@ def give_back(lease_ids: Sequence[UUID], single: Sequence[tuple[UUID, UUID]]) ->
     count: nobody died of them.
     """
     with connection.cursor() as cursor:
-        # A claim whose answer was lost may still be waiting for its turn.
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('tradepost.webhooks.claim'))")
+        cursor.execute(_AFTER_ALL_CLAIMS)
         cursor.execute(
             _GIVE_BACK,
             {
@@ -98,6 +106,19 @@ def give_back(lease_ids: Sequence[UUID], single: Sequence[tuple[UUID, UUID]]) ->
         )
         if cursor.rowcount:
             log.warning("webhook_leases_given_back", count=cursor.rowcount)
+
+
+@transaction.atomic
+def free_leases_of(holder: str, *, died: bool) -> None:
+    """Make ready again all that a process held which is no more, without waiting for the leases' end.
+
+    If it `died`, its claims stay counted, for what it held may be what killed it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_AFTER_ALL_CLAIMS)
+        cursor.execute(_FREE, {"holder": holder, "uncounted": 0 if died else 1})
+        if cursor.rowcount:
+            log.warning("webhook_leases_freed", holder=holder, count=cursor.rowcount)
 
 
 def is_anything_ready() -> bool:

@@ -4,6 +4,9 @@ import threading
 import time
 from collections.abc import Sequence
 
+import structlog
+from django.db import InterfaceError, OperationalError
+
 from apps.common.leases import SLICE_SECONDS
 from apps.webhooks.claims import Claimed, claim, is_anything_ready, prepare
 from apps.webhooks.fanout import NO_ENDPOINT
@@ -15,6 +18,7 @@ from apps.webhooks.services import settle_backlogs
 from apps.webhooks.transport import Parcel
 
 WAIT_SECONDS = 1.0
+log = structlog.get_logger(__name__)
 
 
 class Delivering:
@@ -46,6 +50,19 @@ class Delivering:
             if more:
                 break
         return more
+
+    @property
+    def free(self) -> int:
+        """How many deliveries may be leased for the sender now."""
+        return self.sender.free if self.leases.may_open else 0
+
+    def stop(self, seconds: float) -> None:
+        """End the sender, give what is under way `seconds` for that; others send the rest."""
+        self.sender.stop(seconds)
+        try:
+            self.leases.drop_all()
+        except (OperationalError, InterfaceError):
+            log.warning("webhook_leases_left")  # until they end, or a process of this name starts
 
     def hand_over(self, lease: Lease, parcels: Sequence[Parcel]) -> None:
         """Let the sender send what has been taken under `lease`."""
@@ -81,9 +98,11 @@ class Delivering:
         return bool(claimed)
 
     def _claim_next(self, limit: int, lease: Lease) -> list[Claimed]:
-        claimed = claim(after=self._last_endpoint, limit=limit, lease_id=lease.id)
+        claimed = claim(
+            after=self._last_endpoint, limit=limit, lease_id=lease.id, holder=lease.holder
+        )
         if not claimed and self._last_endpoint != NO_ENDPOINT:
-            claimed = claim(after=NO_ENDPOINT, limit=limit, lease_id=lease.id)
+            claimed = claim(after=NO_ENDPOINT, limit=limit, lease_id=lease.id, holder=lease.holder)
         if claimed:
             # The next claim begins where this one ended, so that all endpoints have their turn.
             self._last_endpoint = max(one.endpoint_id for one in claimed)

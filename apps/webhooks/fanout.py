@@ -18,7 +18,7 @@ from apps.webhooks.services import DELIVER
 NO_ENDPOINT = UUID(int=0)
 
 # `matched` finds one endpoint more than is wanted, to learn whether there are more. A delivery is fast
-# (inserted under a lease of this process) when its event has few of them, its endpoint has nothing
+# (inserted under a lease of `holder`) when its event has few of them, its endpoint has nothing
 # waiting and a place free, and this process has a slot.
 _SQL = """
 WITH event AS (
@@ -60,12 +60,12 @@ WITH event AS (
                                  attempt_count, retry_step)
   SELECT id, endpoint_id, event_id, type, subject, 'pending', '', 0, 0 FROM chosen
 ), owed AS (
-  INSERT INTO webhooks_due (id, endpoint_id, ready, due_at, lease_id, lease_until, claims)
+  INSERT INTO webhooks_due (id, endpoint_id, ready, due_at, lease_id, lease_until, holder, claims)
   SELECT id, endpoint_id, NOT fast, now.t + CASE WHEN fast THEN %(lease)s * interval '1 second'
            ELSE interval '0' END,
          CASE WHEN fast THEN %(lease_id)s::uuid END,
          CASE WHEN fast THEN now.t + %(lease)s * interval '1 second' END,
-         fast::integer
+         CASE WHEN fast THEN %(holder)s ELSE '' END, fast::integer
     FROM chosen CROSS JOIN (SELECT clock_timestamp() AS t) now
 )
 SELECT c.id, c.event_id, c.endpoint_id, c.url, c.version, c.fast, c.nth, c.total
@@ -92,11 +92,12 @@ def make_deliveries(
     limit: int,
     slots: int = 0,
     lease_id: UUID | None = None,
+    holder: str = "",
     after: UUID = NO_ENDPOINT,
 ) -> list[Made]:
     """Make the deliveries of some events for their first `limit` endpoints after `after`.
 
-    At most `slots` of them are leased to this process, under `lease_id`. `is_last_of_many` marks the last delivery made
+    At most `slots` of them are leased to `holder`, under `lease_id`. `is_last_of_many` marks the last delivery made
     of an event that has more endpoints.
     """
     with connection.cursor() as cursor:
@@ -108,6 +109,7 @@ def make_deliveries(
                 "limit": limit,
                 "slots": slots,
                 "lease_id": lease_id,
+                "holder": holder,
                 "cap": ENDPOINT_CAP,
                 "few": FAST_ENDPOINTS,
                 "lease": LEASE_SECONDS,

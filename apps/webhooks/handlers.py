@@ -34,7 +34,11 @@ def fan_out(events: Sequence[Event]) -> None:
         return
     lease = delivering.leases.open()
     made = make_deliveries(
-        list(wanted), limit=FAST_ENDPOINTS, slots=delivering.sender.free, lease_id=lease.id
+        list(wanted),
+        limit=FAST_ENDPOINTS,
+        slots=delivering.free,
+        lease_id=lease.id,
+        holder=lease.holder,
     )
     long = [one for one in made if one.is_last_of_many]
     if long:

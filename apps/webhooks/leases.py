@@ -1,12 +1,14 @@
 """Leases of this process that are not in its sender's custody yet, and what becomes of them."""
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from apps.webhooks.claims import give_back
+from apps.webhooks.claims import free_leases_of, give_back
 from apps.webhooks.limits import MAX_WAIT_SECONDS
 from apps.webhooks.transport import Parcel
 
@@ -14,9 +16,10 @@ from apps.webhooks.transport import Parcel
 @dataclass(frozen=True, slots=True)
 class Lease:
     """What one statement leases. The id is made before, so that it is known whatever becomes of the
-    answer; `taken_at` is `time.monotonic()`."""
+    answer; `holder` names the process; `taken_at` is `time.monotonic()`."""
 
     id: UUID
+    holder: str
     taken_at: float
 
 
@@ -26,15 +29,34 @@ class OpenLeases:
     An error or a lost answer on that way may leave deliveries leased that nobody is going to send. They
     are given back: at once when it is certain, else once the time is over after which they would not be
     sent any more.
+
+    Nobody can do so for a process that was killed, but the next one with its name, before it takes leases
+    itself.
     """
 
     def __init__(self) -> None:
+        self._holder = f"{socket.gethostname()}:{os.getpid()}"
+        self._is_heir = False
         self._lock = threading.Lock()
         self._taken_at: dict[UUID, float] = {}
 
+    @property
+    def may_open(self) -> bool:
+        """Not while leases of an earlier process of this name may be left."""
+        return not self._is_heir
+
+    def take_over(self, name: str) -> None:
+        """Be `name` from now on, which no other process is, and free what an earlier one left behind
+        when it was killed (`settle` does)."""
+        self._holder, self._is_heir = name, True
+
+    def drop_all(self) -> None:
+        """Free all that this process holds, which sends nothing any more."""
+        free_leases_of(self._holder, died=self._is_heir)
+
     def open(self) -> Lease:
         """A lease to take deliveries under; close it when they are handed over."""
-        lease = Lease(uuid4(), time.monotonic())
+        lease = Lease(uuid4(), self._holder, time.monotonic())
         with self._lock:
             self._taken_at[lease.id] = lease.taken_at
         return lease
@@ -54,6 +76,9 @@ class OpenLeases:
 
     def settle(self, late: Sequence[Parcel]) -> None:
         """Give back what is abandoned, and `late`; errors of the database leave it for the next call."""
+        if self._is_heir:
+            free_leases_of(self._holder, died=True)
+            self._is_heir = False
         oldest = time.monotonic() - MAX_WAIT_SECONDS
         with self._lock:
             stray = [lease_id for lease_id, at in self._taken_at.items() if at < oldest]

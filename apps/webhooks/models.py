@@ -127,6 +127,9 @@ class Due(Leased):
         Endpoint, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )
     ready = models.BooleanField(default=True)
+    holder = models.TextField(
+        db_default="", editable=False, help_text="The process that took the last lease."
+    )
 
     class Meta:
         constraints = [

@@ -106,7 +106,7 @@ class Sender:
         self._closing = True
 
     def stop(self, seconds: float) -> None:
-        """Give what is under way `seconds` to end. What does not is sent again after its lease."""
+        """Give what is under way `seconds` to end. What does not is the caller's to free."""
         self.close()
         if not self.wait_until_empty(seconds):
             log.warning("sender_stopped_early", left=self._held)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from celery.signals import worker_shutdown, worker_shutting_down
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from apps.common.leases import reconcile
 from apps.common.tasks import job
@@ -26,6 +26,12 @@ def fan_out() -> bool:
     return reconcile(continue_fan_out)
 
 
+@worker_init.connect
+def take_name(sender: Any, **_: Any) -> None:
+    """Hold leases under the worker's name, which it has again when it is started again."""
+    delivering.leases.take_over(sender.hostname)
+
+
 @worker_shutting_down.connect
 def _close(**_: Any) -> None:
     delivering.sender.close()
@@ -33,4 +39,4 @@ def _close(**_: Any) -> None:
 
 @worker_shutdown.connect
 def _stop(**_: Any) -> None:
-    delivering.sender.stop(DRAIN_SECONDS)
+    delivering.stop(DRAIN_SECONDS)

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from apps.webhooks.limits import ENDPOINT_CAP, LEASE_SECONDS
 from deploy.local.processes import processes
 from deploy.local.services import free_port
 from sandbox.client import Client
 from tests.faults.installation import Installation
-from tests.support import Receiver, wait_until
+from tests.support import Answer, Receiver, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -41,6 +42,23 @@ def test_a_deal_committed_before_everything_is_killed_arrives_once_after_the_res
     receiver.wait_for(2, 30)
     names = [request.json()["data"]["object"]["name"] for request in receiver.requests]
     assert names == ["the last words", "a sign of life"]
+
+
+def test_what_a_killed_worker_was_sending_is_sent_when_it_is_back(
+    installation: Installation, receiver: Receiver
+) -> None:
+    """It is killed with all places of its endpoint taken by slow requests."""
+    seller = installation.client("seller")
+    register(seller, receiver)
+    receiver.answer("/hook", *[Answer(204, delay=60)] * ENDPOINT_CAP, Answer(204))
+    deals = {post_deal(seller, f"deal {number}")["id"] for number in range(ENDPOINT_CAP * 4)}
+    receiver.wait_for(ENDPOINT_CAP, 30)
+
+    installation.signal("fast@", signal.SIGKILL)
+
+    requests = receiver.wait_for(len(deals) + ENDPOINT_CAP, LEASE_SECONDS / 3)
+    again = requests[ENDPOINT_CAP:]
+    assert Counter(request.json()["data"]["object"]["id"] for request in again) == Counter(deals)
 
 
 def test_two_workers_and_two_webs_lose_and_double_nothing(

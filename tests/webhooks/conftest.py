@@ -17,6 +17,7 @@ from apps.events.publishing import draft, publish
 from apps.webhooks import claims, services
 from apps.webhooks.delivering import delivering
 from apps.webhooks.events import DISABLED
+from apps.webhooks.leases import OpenLeases
 from apps.webhooks.models import Endpoint
 from apps.webhooks.sender import Sender
 
@@ -26,13 +27,14 @@ MakeEndpoint = Callable[..., Endpoint]
 
 @pytest.fixture(autouse=True)
 def _sender() -> Iterator[None]:
-    """A sender of its own for each test: ended before the tables are emptied."""
+    """A sender and leases of its own for each test: ended before the tables are emptied."""
     usual = delivering.sender
     delivering.sender = Sender(usual._record)
+    leases, delivering.leases = delivering.leases, OpenLeases()
     claims._keyrings.clear()
     yield
     delivering.sender.stop(20)
-    delivering.sender = usual
+    delivering.sender, delivering.leases = usual, leases
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,10 +23,12 @@ from apps.webhooks import services
 from apps.webhooks.claims import claim
 from apps.webhooks.delivering import delivering
 from apps.webhooks.fanout import NO_ENDPOINT
-from apps.webhooks.limits import MAX_CLAIMS
+from apps.webhooks.leases import OpenLeases
+from apps.webhooks.limits import ENDPOINT_CAP, MAX_CLAIMS
 from apps.webhooks.models import Attempt, Delivery, Due, Endpoint, RetiredSecret
 from apps.webhooks.retries import SCHEDULE
 from apps.webhooks.sender import Sender
+from apps.webhooks.tasks import take_name
 from tests.conftest import MakeAccount, MakeClient
 from tests.support import Answer, Receiver, wait_until
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent
@@ -56,6 +59,12 @@ def dispatch_slowly() -> None:
     delivering.sender.close()
     dispatch()
     delivering.sender._closing = False
+
+
+def start_worker(name: str) -> None:
+    """As if this process had just started, as the Celery worker `name`."""
+    delivering.leases = OpenLeases()
+    take_name(sender=SimpleNamespace(hostname=name))
 
 
 @contextmanager
@@ -640,6 +649,77 @@ def test_what_waited_too_long_for_its_request_is_given_back(
     assert only_delivery().status == "delivered"
 
 
+def test_a_worker_started_again_frees_what_its_earlier_life_held(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    endpoint = make_endpoint(receiver.url())
+    for _ in range(ENDPOINT_CAP):
+        publish_event(endpoint.account)
+    start_worker("fast@here")
+    delivering.deliver()
+    with monkeypatch.context() as patched:
+        patched.setattr(Sender, "submit", lambda *_: None)  # dies holding the leases
+        dispatch()
+    assert Due.objects.filter(holder="fast@here", lease_id__isnull=False).count() == ENDPOINT_CAP
+
+    start_worker("slow@here")
+    send()
+    assert receiver.requests == [], "the leases of others are respected"
+    start_worker("fast@here")
+    send()
+
+    assert len(receiver.requests) == ENDPOINT_CAP
+    assert not Delivery.objects.exclude(status="delivered").exists()
+
+
+def test_a_worker_started_again_leases_nothing_before_it_has_freed_what_was_left(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send
+) -> None:
+    start_worker("fast@here")
+    publish_event(make_endpoint(receiver.url()).account)
+
+    dispatch()
+
+    assert Due.objects.get().ready
+    send()
+    assert only_delivery().status == "delivered"
+
+
+def test_a_delivery_that_kills_its_worker_each_time_is_quarantined(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    publish_event(make_endpoint(receiver.url()).account)
+    dispatch_slowly()
+    with monkeypatch.context() as patched:
+        patched.setattr(Sender, "submit", lambda *_: None)
+        for _ in range(MAX_CLAIMS):
+            start_worker("fast@here")
+            delivering.deliver()
+
+    start_worker("fast@here")
+    send()
+
+    assert (only_delivery().status, only_delivery().reason) == ("failed", "quarantined")
+    assert receiver.requests == []
+
+
+def test_a_worker_that_is_stopped_leaves_nothing_leased_behind(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver
+) -> None:
+    receiver.answer("/", Answer(204, delay=30))
+    publish_event(make_endpoint(receiver.url()).account)
+    dispatch()
+    receiver.wait_for(1)
+
+    delivering.stop(1)
+    delivering.sender = Sender(delivering.sender._record)  # the stopped one never becomes empty
+
+    due = Due.objects.get()
+    assert (due.ready, due.lease_id, due.claims) == (True, None, 0)
+
+
 def test_whoever_lost_the_lease_records_nothing(
     make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send
 ) -> None:
@@ -647,7 +727,7 @@ def test_whoever_lost_the_lease_records_nothing(
 
     def overtaken(_: Any) -> Answer:
 
-        Due.objects.update(lease_id=uuid7())
+        Due.objects.update(lease_id=uuid7(), holder="me")
         connections.close_all()
         return Answer(500)
 
@@ -670,7 +750,7 @@ def test_a_delivery_that_kills_its_workers_is_quarantined(
     publish_event(make_endpoint(receiver.url()).account)
     dispatch_slowly()
     for _ in range(MAX_CLAIMS):
-        assert len(claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7())) == 1
+        assert len(claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7(), holder="me")) == 1
         expire_leases()
 
     send()

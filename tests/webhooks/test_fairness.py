@@ -40,10 +40,12 @@ def test_a_claim_takes_a_few_of_each_endpoint() -> None:
     owe(big, 100)
     owe(small, 2)
 
-    taken = Counter(one.endpoint_id for one in claim(after=NO_ENDPOINT, limit=64, lease_id=uuid7()))
+    taken = Counter(
+        one.endpoint_id for one in claim(after=NO_ENDPOINT, limit=64, lease_id=uuid7(), holder="me")
+    )
 
     assert taken == {big: ENDPOINT_CAP, small: 2}
-    assert claim(after=NO_ENDPOINT, limit=64, lease_id=uuid7()) == []
+    assert claim(after=NO_ENDPOINT, limit=64, lease_id=uuid7(), holder="me") == []
 
 
 def test_claims_go_round() -> None:
@@ -51,8 +53,10 @@ def test_claims_go_round() -> None:
     for endpoint in endpoints:
         owe(endpoint, 3)
 
-    first = claim(after=NO_ENDPOINT, limit=9, lease_id=uuid7())
-    second = claim(after=max(one.endpoint_id for one in first), limit=9, lease_id=uuid7())
+    first = claim(after=NO_ENDPOINT, limit=9, lease_id=uuid7(), holder="me")
+    second = claim(
+        after=max(one.endpoint_id for one in first), limit=9, lease_id=uuid7(), holder="me"
+    )
 
     assert {one.endpoint_id for one in first} == set(endpoints[:3])
     assert {one.endpoint_id for one in second} == set(endpoints[3:6])
@@ -63,7 +67,9 @@ def test_claims_take_the_longest_waiting_first() -> None:
     owe(endpoint, 5)
     owe(endpoint, 3, due_at=Now() - timedelta(minutes=1))
 
-    taken = [one.delivery_id for one in claim(after=NO_ENDPOINT, limit=3, lease_id=uuid7())]
+    taken = [
+        one.delivery_id for one in claim(after=NO_ENDPOINT, limit=3, lease_id=uuid7(), holder="me")
+    ]
 
     old = Due.objects.filter(pk__in=taken, claims=1)
     assert old.count() == 3
@@ -75,8 +81,8 @@ def test_what_is_not_due_is_not_claimed_and_what_has_become_due_is() -> None:
     owe(endpoint, 1, ready=False, due_at=Now() + timedelta(seconds=60))
     owe(endpoint, 1, ready=False, due_at=Now() - timedelta(seconds=1))
 
-    assert len(claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7())) == 1
-    assert len(claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7())) == 0
+    assert len(claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7(), holder="me")) == 1
+    assert len(claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7(), holder="me")) == 0
 
 
 def test_many_claims_at_once_never_exceed_the_cap_nor_double() -> None:
@@ -88,7 +94,7 @@ def test_many_claims_at_once_never_exceed_the_cap_nor_double() -> None:
         return [
             (one.endpoint_id, one.delivery_id)
             for _ in range(5)
-            for one in claim(after=NO_ENDPOINT, limit=7, lease_id=uuid7())
+            for one in claim(after=NO_ENDPOINT, limit=7, lease_id=uuid7(), holder="me")
         ]
 
     claimed = [one for some in concurrently(8, work) for one in some]
@@ -100,12 +106,12 @@ def test_many_claims_at_once_never_exceed_the_cap_nor_double() -> None:
 def test_an_expired_lease_is_claimed_again_and_frees_its_place() -> None:
     endpoint = uuid7()
     owe(endpoint, ENDPOINT_CAP)
-    first = claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7())
+    first = claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7(), holder="me")
     Due.objects.update(
         due_at=Now() - timedelta(seconds=1), lease_until=Now() - timedelta(seconds=1)
     )
 
-    second = claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7())
+    second = claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7(), holder="me")
 
     assert {one.delivery_id for one in first} == {one.delivery_id for one in second}
     assert {one.lease_id for one in first}.isdisjoint(one.lease_id for one in second)

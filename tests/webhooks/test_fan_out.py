@@ -265,7 +265,7 @@ def test_the_fast_path_leaves_a_busy_endpoint_to_the_claims(
     events = [publish_event(endpoint.account) for _ in range(ENDPOINT_CAP + 3)]
     stamp()
 
-    made = make_deliveries(events, limit=FAST_ENDPOINTS, slots=100, lease_id=uuid7())
+    made = make_deliveries(events, limit=FAST_ENDPOINTS, slots=100, lease_id=uuid7(), holder="me")
     assert [one.fast for one in made] == [True] * ENDPOINT_CAP + [False] * 3
     assert [one.event_id for one in made] == events
 

@@ -22,14 +22,15 @@ CREATE FUNCTION webhooks_uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAF
 $$
 """
 
-# Leases up to `batch` deliveries under the id `under`: in the order of endpoints after `after`, the longest waiting of each,
+# Leases up to `batch` deliveries to `who` under the id `under`: in the order of endpoints after `after`, the longest waiting of each,
 # so many that no endpoint has more than `cap` under a live lease. The advisory lock makes it exact; a
 # volatile function sees, after waiting for it, all that committed before. First of all, what waited for
 # its time (a retry, the end of a lease) becomes ready; only then is it in the index that is walked, so the
 # cost of a claim does not grow with what is waiting.
 CLAIM = """
 CREATE FUNCTION webhooks_claim(
-  after uuid, batch integer, cap integer, lease_seconds double precision, under uuid
+  after uuid, batch integer, cap integer, lease_seconds double precision, under uuid,
+  who text
 ) RETURNS TABLE (delivery_id uuid, to_endpoint_id uuid, claim_count integer)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -63,7 +64,7 @@ BEGIN
      WHERE w.endpoint_id IS NOT NULL LIMIT batch
   )
   UPDATE webhooks_due d
-     SET ready = false, lease_id = under, claims = d.claims + 1,
+     SET ready = false, lease_id = under, holder = who, claims = d.claims + 1,
          lease_until = moment + lease_seconds * interval '1 second',
          due_at = moment + lease_seconds * interval '1 second'
     FROM chosen WHERE d.id = chosen.id
@@ -180,6 +181,14 @@ class Migration(migrations.Migration):
                 ),
                 ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
                 ("ready", models.BooleanField(default=True)),
+                (
+                    "holder",
+                    models.TextField(
+                        db_default="",
+                        editable=False,
+                        help_text="The process that took the last lease.",
+                    ),
+                ),
                 (
                     "endpoint",
                     models.ForeignKey(
@@ -397,7 +406,8 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(UUID7, "DROP FUNCTION webhooks_uuid7()"),
         migrations.RunSQL(
-            CLAIM, "DROP FUNCTION webhooks_claim(uuid, integer, integer, double precision, uuid)"
+            CLAIM,
+            "DROP FUNCTION webhooks_claim(uuid, integer, integer, double precision, uuid, text)",
         ),
         migrations.RunSQL(VACUUM, migrations.RunSQL.noop),
     ]
