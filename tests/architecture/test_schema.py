@@ -45,6 +45,8 @@ def test_every_call_is_explained(operation: Operation) -> None:
     assert spec["summary"]
     assert [tag for tag in spec["tags"] if tag not in _tags()] == []
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", spec["operationId"])
+    scope = operation.view().required_scope(operation.method)
+    assert scope is None or f"Scope: `{scope}`." in spec["description"]
     assert {"400", "401", "429"} <= spec["responses"].keys()
     assert any(status.startswith("2") for status in spec["responses"])
 

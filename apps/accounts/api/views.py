@@ -28,10 +28,11 @@ from apps.common.api.views import ApiView
 from apps.common.schemas import page
 from apps.common.versions import require_version
 
-_FOR_WHOM = (
-    "No demo key holds `accounts:write`. For one that does: "
-    '`.venv/bin/python manage.py issue_key --account storefront --scopes "accounts:write"`.'
-)
+_FOR_WHOM = """No demo key holds `accounts:write`. This prints one that does:
+
+```sh
+.venv/bin/python manage.py issue_key --account storefront --scopes "accounts:write"
+```"""
 _DETAILS = OpenApiExample(
     "For invoices",
     value={
@@ -124,7 +125,7 @@ class ApiKeysView(ApiView):
         operation_id="issue_api_key",
         summary="Issue an API key",
         description=(
-            f"The answer shows the key, this once. It can hold no scope that yours lacks. {_FOR_WHOM}"
+            f"The answer shows the key, this once. It can hold no scope that yours lacks.\n\n{_FOR_WHOM}"
         ),
         request=ApiKeyInput,
         examples=[_READER, _ENDING],
@@ -152,7 +153,7 @@ class ApiKeyView(ApiView):
         summary="Revoke an API key",
         description=(
             "It is refused from now on, in every process; should Redis be away at this moment, a "
-            f"process that used it just before may take it for up to 30 s more. {_FOR_WHOM}"
+            f"process that used it just before may take it for up to 30 s more.\n\n{_FOR_WHOM}"
         ),
         examples=[_REVOKED],
         responses={204: None},
@@ -174,7 +175,7 @@ class ApiKeyRotateView(ApiView):
         operation_id="rotate_api_key",
         summary="Rotate an API key",
         description=(
-            f"A new key with the same name and scopes; the old one ends after the overlap. {_FOR_WHOM}"
+            f"A new key with the same name and scopes; the old one ends after the overlap.\n\n{_FOR_WHOM}"
         ),
         request=ApiKeyRotation,
         examples=[_AN_HOUR, _REVOKED, _EXPIRED],

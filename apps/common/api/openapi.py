@@ -1,6 +1,6 @@
 """The OpenAPI schema: what every call has in common is said here once, not in each view."""
 
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import orjson
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
@@ -71,6 +71,8 @@ _BAD_QUERY = refusal(
     ),
 )
 _BAD_REQUEST = refusal("A malformed request", SuspiciousOperation())
+_TOO_LARGE = refusal("Too large", RequestDataTooBig())
+_TOO_LARGE.value["title"] = "Content Too Large"  # Python before 3.13 has another phrase
 _IN_FLIGHT = refusal("Still at work", in_flight())
 
 # Of these, each call says the same.
@@ -91,7 +93,7 @@ _REFUSALS = {
             domain.Stale("Read it again, apply your change to what you find, and send that."),
         )
     ],
-    "413": [refusal("Too large", RequestDataTooBig())],
+    "413": [_TOO_LARGE],
     "415": [refusal("Not JSON", drf.UnsupportedMediaType("text/plain"))],
     "422": [
         refusal(
@@ -155,10 +157,14 @@ class ApiSchema(AutoSchema):
             parameters.append(_IF_NONE_MATCH)
         return parameters
 
-    def get_description(self) -> str:  # type: ignore[override]  # spectacular's own signature
-        description = super().get_description() or ""
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         scope = self._scope()
-        return f"{description}\n\nScope: `{scope}`." if scope else description
+        if operation and scope:
+            # Not in get_description, which each description of `extend_schema` replaces.
+            described = f"{operation.get('description', '')}\n\nScope: `{scope}`."
+            operation["description"] = described.strip()
+        return operation
 
     def _map_serializer_field(
         self, field: Any, direction: Any, bypass_extensions: bool = False
@@ -174,6 +180,9 @@ class ApiSchema(AutoSchema):
 
     def _scope(self) -> str | None:
         return self.view.required_scope(self.method) if isinstance(self.view, ApiView) else None
+
+    def _not_found(self) -> domain.NotFound | None:
+        return self.view.not_found if isinstance(self.view, ApiView) else None
 
     @property
     def _is_object(self) -> bool:
@@ -207,7 +216,7 @@ class ApiSchema(AutoSchema):
             )
             return [refusal("A missing scope", missing)]
         if status == "404":
-            return [refusal("Not there", cast(ApiView, self.view).not_found)]
+            return [refusal("Not there", not_found)] if (not_found := self._not_found()) else []
         return [_IN_FLIGHT] if self.method == "POST" else []
 
     def _bad_input(self) -> OpenApiExample:
@@ -226,7 +235,7 @@ class ApiSchema(AutoSchema):
         statuses = ["400", "401", "429", "503"]
         if self._scope():
             statuses.append("403")
-        if "{" in self.path:
+        if self._not_found():
             statuses.append("404")
         if self.method == "POST" or self._own_refusals("409"):
             statuses.append("409")

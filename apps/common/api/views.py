@@ -49,7 +49,7 @@ class ApiView(APIView):
 
     scope: ClassVar[str | None] = None
     method_scopes: ClassVar[dict[str, str | None]] = {}
-    not_found: ClassVar[NotFound] = NotFound("There is no such object.")
+    not_found: ClassVar[NotFound | None] = None
     has_versions: ClassVar[bool] = True
     permission_classes = (HasScope,)
     parser_classes = (StrictJSONParser,)
