@@ -70,7 +70,8 @@ class _Connector(aiohttp.TCPConnector):
         super().__init__(**options)
         # aiohttp 3.14 has no public way to give a connection its protocol, nor a limit on all that one
         # sends: only on one line, and on the number of headers of one head.
-        self._factory = partial(_CappedHandler, loop=self._loop)
+        capped: partial[ResponseHandler] = partial(_CappedHandler, loop=self._loop)
+        self._factory = capped
 
 
 class _CappedHandler(ResponseHandler):
