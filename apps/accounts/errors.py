@@ -15,6 +15,12 @@ class ApiKeyRevoked(Conflict):
     code = "api_key_revoked"
 
 
+class ApiKeyRotated(Conflict):
+    """A key is rotated once; its successor can be rotated again."""
+
+    code = "api_key_rotated"
+
+
 class ApiKeyExpired(Conflict):
     """A key that has ended is not rotated."""
 

@@ -59,6 +59,7 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True, editable=False, help_text="To about a minute.")
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, editable=False)
+    rotated_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

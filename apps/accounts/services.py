@@ -11,7 +11,7 @@ from django.db.models.functions import Least, Now
 
 from apps.accounts import keys, throttle
 from apps.accounts.enums import DEFAULT_RATE_LIMIT, SCOPES
-from apps.accounts.errors import ApiKeyExpired, ApiKeyRevoked, ScopesExceeded
+from apps.accounts.errors import ApiKeyExpired, ApiKeyRevoked, ApiKeyRotated, ScopesExceeded
 from apps.accounts.models import Account, ApiKey
 from apps.accounts.selectors import account, api_key
 from apps.common import clock
@@ -89,9 +89,14 @@ def rotate_key(
 ) -> IssuedKey:
     """A new key like this one; the old one works for `overlap_seconds` more.
 
-    Raises ApiKeyNotFound, ApiKeyRevoked, ApiKeyExpired, and ScopesExceeded as `issue_key` does.
+    Raises ApiKeyNotFound, ApiKeyRevoked, ApiKeyRotated, ApiKeyExpired, and ScopesExceeded as
+    `issue_key` does.
     """
     old = _locked(account_id, key_id)
+    if old.rotated_at is not None:
+        raise ApiKeyRotated(
+            "The key has been rotated before; use or rotate the one that it became."
+        )
     if old.expires_at is not None and old.expires_at <= clock.now():
         raise ApiKeyExpired("The key has ended; issue a new one.")
     issued = issue_key(
@@ -103,7 +108,9 @@ def rotate_key(
         issuer=issuer,
     )
     end = Now() + timedelta(seconds=overlap_seconds)
-    ApiKey.objects.filter(pk=key_id).update(expires_at=Least(F("expires_at"), end))
+    ApiKey.objects.filter(pk=key_id).update(
+        rotated_at=Now(), expires_at=Least(F("expires_at"), end)
+    )
     transaction.on_commit(lambda: throttle.end_epoch(key_id))
     return issued
 

@@ -208,6 +208,17 @@ def test_a_rotated_key_has_the_name_scopes_end_and_limit_of_the_old_one(api: Mak
     assert fresh["id"] != str(client.key.id)
 
 
+def test_a_key_is_rotated_once_and_its_successor_keeps_its_end(someone: ApiClient) -> None:
+    """A retry after a lost answer must not get a key that ends with the overlap."""
+    path = f"{KEYS}/{someone.key.id}/rotate"
+
+    first = someone.post(path, {"overlap_seconds": 60})
+    second = someone.post(path, {"overlap_seconds": 60})
+
+    assert first.json()["expires_at"] is None
+    assert_problem(second, 409, "api_key_rotated")
+
+
 def test_a_key_that_has_ended_is_not_rotated(someone: ApiClient, make_key: MakeKey) -> None:
     ended = make_key(account=someone.account).record
     ApiKey.objects.filter(pk=ended.pk).update(expires_at=Now() - timedelta(seconds=1))

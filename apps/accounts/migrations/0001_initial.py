@@ -219,6 +219,7 @@ class Migration(migrations.Migration):
                 ),
                 ("expires_at", models.DateTimeField(blank=True, null=True)),
                 ("revoked_at", models.DateTimeField(editable=False, null=True)),
+                ("rotated_at", models.DateTimeField(editable=False, null=True)),
                 (
                     "created_at",
                     models.DateTimeField(
