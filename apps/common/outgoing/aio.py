@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -70,8 +70,8 @@ class _Connector(aiohttp.TCPConnector):
         super().__init__(**options)
         # aiohttp 3.14 has no public way to give a connection its protocol, nor a limit on all that one
         # sends: only on one line, and on the number of headers of one head.
-        capped: partial[ResponseHandler] = partial(_CappedHandler, loop=self._loop)
-        self._factory = capped
+        capped = partial(_CappedHandler, loop=self._loop)
+        self._factory = cast("partial[ResponseHandler]", capped)
 
 
 class _CappedHandler(ResponseHandler):
