@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from apps.events.models import Event
 from apps.webhooks.enums import DeliveryStatus, EndpointStatus, Reason
-from apps.webhooks.limits import ENDPOINT_CAP, LEASE_SECONDS, MAX_CLAIMS
+from apps.webhooks.limits import ACCOUNT_SHARE, ENDPOINT_CAP, LEASE_SECONDS, MAX_CLAIMS
 from apps.webhooks.models import Due, Endpoint, RetiredSecret
 from apps.webhooks.signing import key_of
 from apps.webhooks.transport import Keyring, Parcel
@@ -74,12 +74,13 @@ class Dismissal:
 def claim(*, after: UUID, limit: int, lease_id: UUID, holder: str) -> list[Claimed]:
     """Lease up to `limit` due deliveries, a few of each endpoint, endpoints after `after` first.
 
-    At most 5 of one endpoint are under a lease at any time, whoever holds it.
+    At most 5 of one endpoint are under a lease at any time, whoever holds it; of one account, no more
+    when `holder` holds half of its slots' worth.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT * FROM webhooks_claim(%s, %s, %s, %s, %s, %s)",
-            [after, limit, ENDPOINT_CAP, LEASE_SECONDS, lease_id, holder],
+            "SELECT * FROM webhooks_claim(%s, %s, %s, %s, %s, %s, %s)",
+            [after, limit, ENDPOINT_CAP, LEASE_SECONDS, lease_id, holder, ACCOUNT_SHARE],
         )
         return [
             Claimed(delivery_id, endpoint_id, lease_id, claims)

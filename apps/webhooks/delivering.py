@@ -11,7 +11,7 @@ from apps.common.leases import SLICE_SECONDS
 from apps.webhooks.claims import Claimed, claim, is_anything_ready, prepare
 from apps.webhooks.fanout import NO_ENDPOINT
 from apps.webhooks.leases import Lease, OpenLeases
-from apps.webhooks.limits import CLAIM_BATCH
+from apps.webhooks.limits import ACCOUNT_SHARE, CLAIM_BATCH, SLOTS
 from apps.webhooks.outcomes import dismiss, record
 from apps.webhooks.sender import Sender
 from apps.webhooks.services import settle_backlogs
@@ -52,9 +52,10 @@ class Delivering:
         return more
 
     @property
-    def free(self) -> int:
-        """How many deliveries may be leased for the sender now."""
-        return self.sender.free if self.leases.may_open else 0
+    def fast_slots(self) -> int:
+        """How many deliveries may be leased for the sender without a claim, which shares between accounts:
+        what is free of the half that one account may have."""
+        return max(self.sender.free - (SLOTS - ACCOUNT_SHARE), 0) if self.leases.may_open else 0
 
     def stop(self, seconds: float) -> None:
         """End the sender, give what is under way `seconds` for that; others send the rest."""

@@ -36,7 +36,7 @@ def fan_out(events: Sequence[Event]) -> None:
     made = make_deliveries(
         list(wanted),
         limit=FAST_ENDPOINTS,
-        slots=delivering.free,
+        slots=delivering.fast_slots,
         lease_id=lease.id,
         holder=lease.holder,
     )

@@ -5,6 +5,8 @@ ENDPOINT_CAP = 5
 CLAIM_BATCH = 64
 # What one process holds at a time, from the claim to the recorded outcome.
 SLOTS = 512
+# Of these, what one account's deliveries get; a claim may go beyond it by its batch.
+ACCOUNT_SHARE = SLOTS // 2
 # An event with more endpoints than this goes the long way (`webhooks.fan_out`).
 FAST_ENDPOINTS = 64
 FAN_OUT_BATCH = 1000

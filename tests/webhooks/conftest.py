@@ -20,9 +20,17 @@ from apps.webhooks.events import DISABLED
 from apps.webhooks.leases import OpenLeases
 from apps.webhooks.models import Endpoint
 from apps.webhooks.sender import Sender
+from apps.webhooks.signing import new_secret
 
 PublishEvent = Callable[..., UUID]
 MakeEndpoint = Callable[..., Endpoint]
+
+
+def many_endpoints(account: Account, n: int, url: str = "http://127.0.0.1:1/") -> list[Endpoint]:
+    """Registers n endpoints at once."""
+    return Endpoint.objects.bulk_create(
+        Endpoint(account=account, url=url, event_types=["*"], secret=new_secret()) for _ in range(n)
+    )
 
 
 @pytest.fixture(autouse=True)

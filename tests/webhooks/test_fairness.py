@@ -1,5 +1,6 @@
 """One endpoint costs the others nothing: caps and fair claims, told by counts and not by the clock."""
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,12 +16,13 @@ from apps.common.outgoing import aio
 from apps.events.dispatch import dispatch
 from apps.webhooks.claims import claim
 from apps.webhooks.delivering import delivering
-from apps.webhooks.fanout import NO_ENDPOINT
-from apps.webhooks.limits import ENDPOINT_CAP, MAX_CLAIMS
+from apps.webhooks.fanout import NO_ENDPOINT, continue_fan_out
+from apps.webhooks.limits import ACCOUNT_SHARE, CLAIM_BATCH, ENDPOINT_CAP, MAX_CLAIMS, SLOTS
 from apps.webhooks.models import Attempt, Delivery, Due, Endpoint
+from tests.conftest import MakeAccount
 from tests.support import Answer, Received, Receiver, background, concurrently, wait_until
 from tests.support.flood import flood
-from tests.webhooks.conftest import MakeEndpoint, PublishEvent
+from tests.webhooks.conftest import MakeEndpoint, PublishEvent, many_endpoints
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -117,6 +119,54 @@ def test_an_expired_lease_is_claimed_again_and_frees_its_place() -> None:
     assert {one.lease_id for one in first}.isdisjoint(one.lease_id for one in second)
     assert {one.claims for one in second} == {2}
     assert MAX_CLAIMS >= 2
+
+
+def test_an_account_with_many_endpoints_leaves_half_of_a_process_to_others(
+    make_account: MakeAccount,
+) -> None:
+    hog, other = make_account(), make_account()
+    for endpoint in many_endpoints(hog, 2 * SLOTS // ENDPOINT_CAP):
+        owe(endpoint.id, ENDPOINT_CAP)
+    [last] = many_endpoints(other, 1)
+    owe(last.id, 3)
+
+    def claim_all(holder: str) -> Counter[bool]:
+        found: Counter[bool] = Counter()
+        while some := claim(after=NO_ENDPOINT, limit=64, lease_id=uuid7(), holder=holder):
+            found.update(one.endpoint_id == last.id for one in some)
+        return found
+
+    taken = claim_all("me")
+
+    assert taken[True] == 3
+    assert ACCOUNT_SHARE <= taken[False] < ACCOUNT_SHARE + CLAIM_BATCH
+    assert claim_all("another")[False] >= ACCOUNT_SHARE
+
+
+def test_an_account_with_many_dead_endpoints_does_not_stop_the_others(
+    make_account: MakeAccount, make_endpoint: MakeEndpoint, publish_event: PublishEvent,
+    receiver: Receiver,
+) -> None:  # fmt: skip
+    hog = make_account()
+    healthy = make_endpoint(receiver.url())
+    with socket.create_server(("127.0.0.1", 0), backlog=2 * SLOTS) as black_hole:
+        url = f"http://127.0.0.1:{black_hole.getsockname()[1]}/"
+        many_endpoints(hog, SLOTS // ENDPOINT_CAP + 10, url)
+        for _ in range(ENDPOINT_CAP):
+            publish_event(hog)
+        dispatch()
+        while continue_fan_out():
+            pass
+        with background(delivering.deliver):
+            under_way = Due.objects.filter(lease_id__isnull=False)
+            wait_until(lambda: under_way.count() >= ACCOUNT_SHARE, seconds=10)
+
+            for _ in range(20):
+                publish_event(healthy.account)
+            dispatch()
+            receiver.wait_for(20, aio.TOTAL_SECONDS * 0.6)  # no request of the hog has ended yet
+
+            delivering.sender.close()
 
 
 @contextmanager

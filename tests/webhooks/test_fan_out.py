@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from apps.accounts.models import Account
 from apps.common.ids import uuid7
 from apps.events.channels import channel_of, join, leave
 from apps.events.dispatch import dispatch, stamp
@@ -20,7 +19,7 @@ from apps.webhooks.limits import ENDPOINT_CAP, FAST_ENDPOINTS
 from apps.webhooks.models import Delivery, Due, Endpoint, FanOut
 from tests.conftest import MakeAccount
 from tests.support import Answer, Receiver, concurrently
-from tests.webhooks.conftest import MakeEndpoint, PublishEvent
+from tests.webhooks.conftest import MakeEndpoint, PublishEvent, many_endpoints
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -137,13 +136,6 @@ def test_an_event_about_an_endpoint_is_not_sent_to_it(
 
     assert audience() == {"other"}
     assert Delivery.objects.count() == 1
-
-
-def many_endpoints(account: Account, n: int) -> None:
-    Endpoint.objects.bulk_create(
-        Endpoint(account=account, url="http://127.0.0.1:1/", event_types=["*"], secret="whsec_AA==")
-        for _ in range(n)
-    )
 
 
 def test_an_event_with_many_endpoints_is_made_in_steps(

@@ -23,18 +23,20 @@ $$
 """
 
 # Leases up to `batch` deliveries to `who` under the id `under`: in the order of endpoints after `after`, the longest waiting of each,
-# so many that no endpoint has more than `cap` under a live lease. The advisory lock makes it exact; a
+# so many that no endpoint has more than `cap` under a live lease; nothing for accounts of whose
+# deliveries `who` holds `share` already. The advisory lock makes it exact; a
 # volatile function sees, after waiting for it, all that committed before. First of all, what waited for
 # its time (a retry, the end of a lease) becomes ready; only then is it in the index that is walked, so the
 # cost of a claim does not grow with what is waiting.
 CLAIM = """
 CREATE FUNCTION webhooks_claim(
   after uuid, batch integer, cap integer, lease_seconds double precision, under uuid,
-  who text
+  who text, share integer
 ) RETURNS TABLE (delivery_id uuid, to_endpoint_id uuid, claim_count integer)
 LANGUAGE plpgsql AS $$
 DECLARE
   moment timestamptz;
+  served uuid[];
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('tradepost.webhooks.claim'));
   moment := clock_timestamp();
@@ -44,6 +46,10 @@ BEGIN
   )
   UPDATE webhooks_due d SET ready = true, lease_id = NULL, lease_until = NULL
     FROM risen WHERE d.id = risen.id;
+  SELECT array_agg(account_id) INTO served FROM (
+    SELECT p.account_id FROM webhooks_due l JOIN webhooks_endpoint p ON p.id = l.endpoint_id
+     WHERE l.lease_id IS NOT NULL AND l.lease_until > moment AND l.holder = who
+     GROUP BY p.account_id HAVING count(*) >= share) a;
   RETURN QUERY
   WITH RECURSIVE walk(endpoint_id) AS (
     (SELECT d.endpoint_id FROM webhooks_due d WHERE d.ready AND d.endpoint_id > after
@@ -61,7 +67,9 @@ BEGIN
           WHERE l.endpoint_id = w.endpoint_id AND l.lease_id IS NOT NULL AND l.lease_until > moment
        ), 0)
        FOR UPDATE SKIP LOCKED) d
-     WHERE w.endpoint_id IS NOT NULL LIMIT batch
+     WHERE w.endpoint_id IS NOT NULL AND (served IS NULL OR NOT EXISTS (
+       SELECT FROM webhooks_endpoint p WHERE p.id = w.endpoint_id AND p.account_id = ANY(served)))
+     LIMIT batch
   )
   UPDATE webhooks_due d
      SET ready = false, lease_id = under, holder = who, claims = d.claims + 1,
@@ -407,7 +415,8 @@ class Migration(migrations.Migration):
         migrations.RunSQL(UUID7, "DROP FUNCTION webhooks_uuid7()"),
         migrations.RunSQL(
             CLAIM,
-            "DROP FUNCTION webhooks_claim(uuid, integer, integer, double precision, uuid, text)",
+            "DROP FUNCTION webhooks_claim(uuid, integer, integer, double precision, uuid, text, "
+            "integer)",
         ),
         migrations.RunSQL(VACUUM, migrations.RunSQL.noop),
     ]
