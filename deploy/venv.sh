@@ -13,6 +13,7 @@ for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
                 "(Debian, Ubuntu: apt-get install python3-venv) and try again." >&2
             exit 1
         fi
+        echo "Making the virtual environment $1 with $candidate"
         exec "$candidate" -m venv --clear "$1"
     fi
 done

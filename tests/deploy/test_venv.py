@@ -43,6 +43,9 @@ def test_a_python_without_venv_is_said(tmp_path: Path) -> None:
 def test_the_interpreter_can_be_chosen(tmp_path: Path) -> None:
     python = _script(tmp_path, f'echo "$@" >> {tmp_path}/calls')
 
-    assert _make_venv(tmp_path, python).returncode == 0
+    result = _make_venv(tmp_path, python)
+
+    assert result.returncode == 0
+    assert result.stdout == f"Making the virtual environment {tmp_path}/.venv with {python}\n"
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls[-1] == f"-m venv --clear {tmp_path}/.venv"
