@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def flood(beginning: bytes, endlessly: bytes) -> Iterator[str]:
-    """The URL of a server that sends `beginning`, then `endlessly` again and again, on each connection."""
+def flood(beginning: bytes, endlessly: bytes, *, pause: float = 0.0) -> Iterator[str]:
+    """The URL of a server that sends `beginning`, then (after `pause` seconds) `endlessly` again and again,
+    on each connection."""
     closing = threading.Event()
     threads: list[threading.Thread] = []
     block = endlessly * (1_000_000 // len(endlessly))
@@ -18,6 +19,7 @@ def flood(beginning: bytes, endlessly: bytes) -> Iterator[str]:
             connection.settimeout(0.5)
             connection.recv(65536)
             connection.sendall(beginning)
+            closing.wait(pause)
             while not closing.is_set():
                 with contextlib.suppress(TimeoutError):
                     connection.send(block)

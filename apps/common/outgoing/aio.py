@@ -89,9 +89,8 @@ class _CappedHandler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         room = MAX_RECEIVED_BYTES - self._received
         self._received += len(data)
-        if room <= 0:
-            return
-        super().data_received(data[:room])
+        if room > 0:
+            super().data_received(data[:room])
         if len(data) > room:
             self._stop()
 
