@@ -41,6 +41,8 @@ _LONGEST_WAIT_SECONDS = 15.0
 def run(*, user_namespaces: bool = True) -> int:
     """Run until SIGINT or SIGTERM; returns 0 after a clean stop. Raises LocalError."""
     choices = read_choices()
+    if not choices.data_dir.exists():
+        _check_port(choices.port)  # so that a start which cannot be leaves no folder behind
     make_data_dir(choices.data_dir)
     with stop_wish() as wish:
         lock = lock_run(choices.data_dir / "run" / "lock")

@@ -150,6 +150,8 @@ def test_start_stop_and_start_again(tmp_path: Path) -> None:
         assert f"storefront   {installation.key()}" in installation.log
         assert (installation.data_dir / "demo.json").stat().st_mode & 0o777 == 0o600
         assert installation.works()
+        assert installation.log.endswith(f"{installation.ready_line}\n")
+        assert "SecurityWarning" not in installation.log
         # As a terminal's Ctrl-C does: all of the group at once, and once more by make.
         os.killpg(process.pid, signal.SIGINT)
         process.terminate()
@@ -196,6 +198,7 @@ def test_what_cannot_start_is_said_at_once(tmp_path: Path) -> None:
         with second.start() as same_port:
             assert same_port.wait(START_SECONDS) == 1
         assert second.log.startswith(f"Port {first.port} cannot be had")
+        assert not second.data_dir.exists()
         assert first.works()
         assert first.ready_line in first_log
 
