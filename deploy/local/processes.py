@@ -4,7 +4,20 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-_WORKER = "celery -A config worker --pool threads -c 8 --without-gossip --without-mingle -l INFO"
+_WORKER = (
+    "celery --quiet -A config worker --pool threads -c 8 --without-gossip --without-mingle -l INFO"
+)
+
+# Of each of web's processes: as many as it may hold connections to PostgreSQL. A body that does not
+# come keeps one of them waiting (docs/deployment.md), and an idle one costs next to nothing.
+WEB_THREADS = 16
+
+# Granian counts connections, idle ones too, and takes no more of them; `--http 1`, as it gives up
+# those that stay silent only when it need not find out first which HTTP they are going to speak.
+_WEB = (
+    f"--workers 2 --blocking-threads {WEB_THREADS} --http 1 --no-ws --backpressure 256"
+    " --respawn-failed-workers --respawn-interval 1 --workers-kill-timeout 10 --log-level error"
+)
 
 
 @dataclass(frozen=True)
@@ -30,15 +43,13 @@ def processes(*, port: int, run_dir: Path, host: str = "127.0.0.1") -> tuple[Pro
         Process("worker-slow", f"{_WORKER} -Q slow -n slow@%h", stage=1, queue="slow"),
         Process(
             "beat",
-            f"celery -A config beat -s {run_dir}/celerybeat-schedule --pidfile= -l INFO",
+            f"celery --quiet -A config beat -s {run_dir}/celerybeat-schedule --pidfile= -l INFO",
             stage=2,
             may_wait=True,
         ),
         Process(
             "web",
-            f"granian --interface wsgi --host {host} --port {port} --workers 2"
-            " --blocking-threads 4 --backpressure 64 --no-ws --respawn-failed-workers"
-            " --respawn-interval 1 --workers-kill-timeout 10 config.wsgi:application",
+            f"granian --interface wsgi --host {host} --port {port} {_WEB} config.wsgi:application",
             stage=2,
             # It has workers to take along, which nobody tells when it is killed.
             death_signal=signal.SIGTERM,

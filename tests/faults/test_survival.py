@@ -4,6 +4,7 @@ import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from standardwebhooks import Webhook
@@ -107,6 +108,19 @@ def test_with_valkey_frozen_a_post_is_answered_and_what_it_owes_is_done_afterwar
 
     requests = receiver.wait_for(6, 60)
     assert {request.json()["data"]["object"]["id"] for request in requests[1:]} == set(frozen)
+
+
+def test_what_a_worker_counts_is_told_by_web(
+    installation: Installation, receiver: Receiver
+) -> None:
+    seller = installation.client("seller")
+    register(seller, receiver)
+
+    post_deal(seller, "counted")
+
+    receiver.wait_for(1, 30)
+    address = f"http://127.0.0.1:{installation.port}/metrics"
+    wait_until(lambda: b"tradepost_webhook_attempt_seconds_count 1.0" in urlopen(address).read())
 
 
 def register(client: Client, receiver: Receiver) -> Any:

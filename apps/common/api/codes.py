@@ -27,13 +27,17 @@ GENERAL: dict[str, tuple[int, str]] = {
     "request_in_flight": (409, "The first request with this `Idempotency-Key` is still at work."),
     "length_required": (411, "A body comes without `Content-Length` (chunked)."),
     "body_too_large": (413, "The body is larger than 1 MiB."),
+    "uri_too_long": (414, "The address is longer than 8 KiB; said by the proxy."),
     "unsupported_media_type": (415, "The body is not `application/json`."),
     "unsupported_content_encoding": (415, "The body is compressed."),
     "idempotency_key_reused": (422, "This `Idempotency-Key` was used for another request."),
     "rate_limited": (429, "Too many calls; `Retry-After` says when to go on."),
+    "headers_too_large": (431, "A header is longer than 8 KiB; said by the proxy."),
     "internal_error": (500, "The fault is ours."),
+    "server_unreachable": (502, "The proxy cannot reach the server."),
     "busy": (503, "Others are changing the same object just now."),
     "database_unavailable": (503, "The database cannot be reached just now."),
+    "server_timeout": (504, "The proxy has waited too long for the server."),
 }
 
 
