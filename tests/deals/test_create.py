@@ -8,7 +8,7 @@ import pytest
 from apps.common.actor import Actor, ActorKind, system
 from apps.deals.errors import InvalidTransition
 from apps.deals.models import Deal, DealHistory, DealItem
-from apps.deals.services import create_deal
+from apps.deals.services.deals import create_deal
 from apps.events.models import Event
 from tests.conftest import MakeAccount
 from tests.deals.support import DEALS, body, faults, published

@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.common.actor import Actor, ActorKind
-from apps.deals.events import deal_object
+from apps.deals.events.deals import deal_object
 from apps.deals.models import Deal, DealHistory
-from apps.deals.selectors import own_deal
-from apps.deals.services import create_deal, edit_deal
+from apps.deals.selectors.deals import own_deal
+from apps.deals.services.deals import create_deal, edit_deal
 from tests.conftest import MakeAccount
 from tests.deals.support import body, published
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from apps.accounts.models import Account
 from apps.common.clock import rfc3339
-from apps.deals import selectors
 from apps.deals.models import Authorization, Deal
-from apps.deals.selectors import Window
+from apps.deals.selectors import deals as selectors
+from apps.deals.selectors.windows import Window
 from apps.events.models import Event
 from tests.conftest import MakeAccount, MakeClient
 from tests.deals.conftest import BUYING, SELLING

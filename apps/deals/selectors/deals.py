@@ -1,21 +1,19 @@
-"""Reads of deals and authorisations. A seller sees its own, a buyer those of the sellers that authorise
-it now, nobody anything else."""
+"""Reads of deals. A seller sees its own, a buyer those of the sellers that authorise it now, nobody
+anything else."""
 
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Exists, F, Func, Model, OuterRef, Q, QuerySet, Subquery, UUIDField
+from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet, Subquery, UUIDField
 from django.db.models.functions import JSONObject
 
 from apps.accounts.errors import AccountNotFound
 from apps.accounts.selectors import account_by_reference
-from apps.deals.errors import AuthorizationNotFound, DealNotFound
-from apps.deals.events import item_object
+from apps.deals.errors import DealNotFound
+from apps.deals.events.deals import item_object
 from apps.deals.models import Authorization, Deal, DealItem
-
-M = TypeVar("M", bound=Model)
+from apps.deals.selectors.windows import Window
 
 # Parameter of the list -> what it asks of a deal.
 _FILTERS = {
@@ -25,21 +23,6 @@ _FILTERS = {
     "max_price": "final_price__lte",
     "updated_after": "updated_at__gt",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The part of a list that a page needs: `limit` rows on from the row `beyond` (None: the newest),
-    towards older ones, or `backwards` towards newer ones."""
-
-    limit: int
-    beyond: UUID | None = None
-    backwards: bool = False
-
-    def of(self, rows: "QuerySet[M]") -> "QuerySet[M]":
-        if self.beyond is not None:
-            rows = rows.filter(**{f"pk__{'gt' if self.backwards else 'lt'}": self.beyond})
-        return rows.order_by("pk" if self.backwards else "-pk")[: self.limit]
 
 
 def visible_deal(account_id: UUID, deal_id: UUID) -> Deal:
@@ -85,21 +68,6 @@ def visible_deals(account_id: UUID, *, filters: dict[str, Any], window: Window) 
         return deals.none() if seller_id is None else deals.filter(**wanted, seller_id=seller_id)
     own = window.of(rows.filter(seller_id=account_id)).values("pk")
     return deals.filter(pk__in=own.union(_granted(rows, account_id, window), all=True))
-
-
-def authorization(seller_id: UUID, authorization_id: UUID) -> Authorization:
-    """One that the seller granted; raises AuthorizationNotFound."""
-    found = Authorization.objects.filter(pk=authorization_id, seller_id=seller_id).first()
-    if found is None:
-        raise AuthorizationNotFound("There is no such authorization granted by you.")
-    return found
-
-
-def authorizations(account_id: UUID, window: Window) -> QuerySet[Authorization]:
-    """Those that the account granted or received, as far as the page needs them."""
-    granted = window.of(Authorization.objects.filter(seller_id=account_id)).values("pk")
-    received = window.of(Authorization.objects.filter(buyer_id=account_id)).values("pk")
-    return Authorization.objects.filter(pk__in=granted.union(received, all=True))
 
 
 def _visible(account_id: UUID) -> QuerySet[Deal]:

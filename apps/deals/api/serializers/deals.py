@@ -13,7 +13,7 @@ from apps.deals.enums import DealStatus, DiscountType
 MAX_ITEMS = 500
 
 _ITEMS: dict[str, Any] = {"many": True, "min_length": 1, "max_length": MAX_ITEMS}
-_REFERENCE_LENGTH = 63  # of a slug; an id is shorter
+REFERENCE_LENGTH = 63  # of a slug; an id is shorter
 
 
 class DiscountInput(Body):
@@ -73,7 +73,7 @@ class DealReplacement(Body):
 class DealsQuery(PageQuery):
     status = serializers.ChoiceField(choices=DealStatus.choices, required=False)
     seller = serializers.CharField(
-        required=False, max_length=_REFERENCE_LENGTH, help_text="Id or slug of an account."
+        required=False, max_length=REFERENCE_LENGTH, help_text="Id or slug of an account."
     )
     currency = Currency(required=False, help_text="An ISO 4217 code.")
     min_price = serializers.IntegerField(
@@ -85,9 +85,3 @@ class DealsQuery(PageQuery):
     updated_after = serializers.DateTimeField(
         required=False, help_text="RFC 3339; deals that changed later than this."
     )
-
-
-class AuthorizationInput(Body):
-    """Whom to let see the caller's deals."""
-
-    buyer = Text(max_length=_REFERENCE_LENGTH, help_text="Id or slug of the buyer's account.")

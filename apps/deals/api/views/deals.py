@@ -1,6 +1,5 @@
-"""Deals, and who may see them."""
+"""Deals."""
 
-from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -10,22 +9,19 @@ from rest_framework.request import Request
 from apps.common.api.conditional import etag, if_match, not_modified
 from apps.common.api.idempotency import idempotent
 from apps.common.api.openapi import refusal
-from apps.common.api.pagination import PageQuery, keyset_page
+from apps.common.api.pagination import keyset_page
 from apps.common.api.responses import Json, NoContent
 from apps.common.api.serializers import parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.schemas import page
-from apps.deals import selectors, services
-from apps.deals.api.serializers import (
-    AuthorizationInput,
-    DealInput,
-    DealReplacement,
-    DealsQuery,
-)
+from apps.deals.api.serializers.deals import DealInput, DealReplacement, DealsQuery
+from apps.deals.api.windows import window_of
 from apps.deals.enums import DealStatus
-from apps.deals.errors import AuthorizationNotFound, DealClosed, DealNotFound
-from apps.deals.events import AUTHORIZATION, DEAL, authorization_object, deal_object
+from apps.deals.errors import DealClosed, DealNotFound
+from apps.deals.events.deals import DEAL, deal_object
 from apps.deals.models import Deal
+from apps.deals.selectors import deals as selectors
+from apps.deals.services import deals as services
 
 _CHAIRS = OpenApiExample(
     "Office chairs, 10 % off",
@@ -59,7 +55,6 @@ _CLOSED = refusal(
     "A deal that is over",
     DealClosed("The deal is sold and stays as it is. Post another one instead."),
 )
-_BUYER = OpenApiExample("The demo buyer", value={"buyer": "buyer"}, request_only=True)
 
 
 @extend_schema(tags=["Deals"])
@@ -81,7 +76,7 @@ class DealsView(ApiView):
     def get(self, request: Request) -> HttpResponse:
         query = parse_query(DealsQuery, request)
         deals = selectors.visible_deals(
-            self.principal.account_id, filters=query, window=_window(query)
+            self.principal.account_id, filters=query, window=window_of(query)
         )
         return keyset_page(request, deals, deal_object, query)
 
@@ -190,79 +185,7 @@ class DealView(ApiView):
         return _answer(deal)
 
 
-@extend_schema(tags=["Authorizations"])
-class AuthorizationsView(ApiView):
-    """Who sees whose deals."""
-
-    scope = "deals"
-
-    @extend_schema(
-        operation_id="list_authorizations",
-        summary="List authorizations",
-        description="Those that the caller granted as a seller and those it received as a buyer.",
-        parameters=[PageQuery],
-        responses={200: page(AUTHORIZATION)},
-    )
-    def get(self, request: Request) -> HttpResponse:
-        query = parse_query(PageQuery, request)
-        found = selectors.authorizations(self.principal.account_id, _window(query))
-        return keyset_page(request, found, authorization_object, query)
-
-    @extend_schema(
-        operation_id="grant_authorization",
-        summary="Authorize a buyer",
-        description=(
-            "From now on the buyer sees the caller's deals and hears of their changes. 200 with the "
-            "present authorization when the buyer has one already."
-        ),
-        request=AuthorizationInput,
-        examples=[_BUYER],
-        responses={201: AUTHORIZATION, 200: AUTHORIZATION},
-    )
-    @idempotent
-    def post(self, request: Request) -> HttpResponse:
-        body = parse_body(AuthorizationInput, request)
-        granted, is_new = services.grant_authorization(
-            seller_id=self.principal.account_id, buyer=body["buyer"], actor=self.actor
-        )
-        return Json(authorization_object(granted), status=201 if is_new else 200)
-
-
-@extend_schema(tags=["Authorizations"])
-class AuthorizationView(ApiView):
-    """One authorization."""
-
-    scope = "deals"
-    not_found = AuthorizationNotFound("There is no such authorization granted by you.")
-    has_versions = False
-
-    @extend_schema(
-        operation_id="revoke_authorization",
-        summary="Revoke an authorization",
-        description=(
-            "By the seller that granted it. At once the buyer sees none of the seller's deals any "
-            "more, and webhooks that have not been sent yet are not sent."
-        ),
-        responses={204: None},
-    )
-    def delete(self, request: Request, authorization_id: UUID) -> HttpResponse:
-        services.revoke_authorization(
-            seller_id=self.principal.account_id,
-            authorization_id=authorization_id,
-            actor=self.actor,
-        )
-        return NoContent()
-
-
 def _answer(deal: Deal, *, status: int = 200, headers: dict[str, str] | None = None) -> Json:
     return Json(
         deal_object(deal), status=status, headers={"ETag": etag(deal.version), **(headers or {})}
     )
-
-
-def _window(query: dict[str, Any]) -> selectors.Window:
-    """The page that is asked for, and the one row more that tells whether another follows."""
-    cursor = query.get("cursor")
-    if cursor is None:
-        return selectors.Window(query["limit"] + 1)
-    return selectors.Window(query["limit"] + 1, cursor.id, cursor.backwards)

@@ -1,4 +1,4 @@
-"""Deals, their items and timeline, and authorisations in the back office."""
+"""Deals, their items and timeline in the back office."""
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -6,10 +6,10 @@ from django.http import HttpRequest
 
 from apps.common.admin import BaseModelAdmin, RecordInline, actor_of
 from apps.common.money import display
-from apps.deals import services
 from apps.deals.enums import DealStatus
-from apps.deals.errors import AuthorizationNotFound, DealClosed
-from apps.deals.models import Authorization, Deal, DealHistory, DealItem
+from apps.deals.errors import DealClosed
+from apps.deals.models import Deal, DealHistory, DealItem
+from apps.deals.services import deals as services
 
 
 class ItemInline(RecordInline):
@@ -94,27 +94,3 @@ class DealHistoryAdmin(BaseModelAdmin):
     @admin.display(description="by")
     def by(self, entry: DealHistory) -> str:
         return str(entry.actor["label"])
-
-
-@admin.register(Authorization)
-class AuthorizationAdmin(BaseModelAdmin):
-    list_display = ("seller", "buyer", "created_at")
-    list_select_related = ("seller", "buyer")
-    search_fields = ("seller__slug__startswith", "buyer__slug__startswith")
-    search_ids = ("pk", "seller_id", "buyer_id")
-    search_help_text = "A whole id, of the authorization or an account, or the start of a slug."
-    actions = ("revoke",)
-
-    @admin.action(description="Revoke the chosen authorizations", permissions=["change"])
-    def revoke(self, request: HttpRequest, authorizations: "QuerySet[Authorization]") -> None:
-        for authorization in authorizations:
-            try:
-                services.revoke_authorization(
-                    seller_id=authorization.seller_id,
-                    authorization_id=authorization.id,
-                    actor=actor_of(request),
-                )
-            except AuthorizationNotFound:
-                self.message_user(request, f"{authorization}: revoked before.", messages.WARNING)
-            else:
-                self.message_user(request, f"{authorization}: revoked.", messages.SUCCESS)

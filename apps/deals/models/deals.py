@@ -1,4 +1,4 @@
-"""Deals with their items and history, and which buyers a seller has authorised to see them."""
+"""Deals with their items and history."""
 
 from typing import Any
 
@@ -125,27 +125,3 @@ class DealHistory(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.at:%Y-%m-%d %H:%M}"
-
-
-class Authorization(models.Model):
-    """While it stands, the buyer sees the seller's deals."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    seller = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
-    buyer = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["buyer", "seller"], name="authorization_buyer_seller"),
-            models.CheckConstraint(
-                condition=~Q(buyer=F("seller")), name="authorization_not_oneself"
-            ),
-        ]
-        indexes = [
-            models.Index(fields=["seller", "-id"], name="authorization_seller"),
-            models.Index(fields=["buyer", "-id"], name="authorization_buyer"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.buyer_id} sees {self.seller_id}"

@@ -1,4 +1,4 @@
-"""How deals and authorisations look, in answers and in events, and what can happen to them.
+"""How deals look, in answers and in events, and what can happen to them.
 
 Everything here is what a buyer may see: nothing of a seller's alone may ever be added.
 """
@@ -20,13 +20,12 @@ from apps.common.schemas import (
     uuid,
 )
 from apps.deals.enums import DealStatus, DiscountType
-from apps.deals.models import Authorization, Deal, DealItem
+from apps.deals.models import Deal, DealItem
 from apps.events.catalogue import define
 
 _ID = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a11"
 _SELLER = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a22"
 _ITEM = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a33"
-_BUYER = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a44"
 
 DISCOUNT = component(
     "Discount",
@@ -88,24 +87,6 @@ DEAL = component(
     },
 )
 
-AUTHORIZATION = component(
-    "Authorization",
-    obj(
-        {
-            "id": uuid(),
-            "seller": uuid("The account whose deals are seen."),
-            "buyer": uuid("The account that sees them."),
-            "created_at": timestamp(),
-        }
-    ),
-    example={
-        "id": _ID,
-        "seller": _SELLER,
-        "buyer": _BUYER,
-        "created_at": "2026-11-21T09:30:00.000000Z",
-    },
-)
-
 
 def _pair(schema: Schema, description: str = "") -> Schema:
     """[old, new]"""
@@ -131,12 +112,6 @@ DEAL_CREATED = define("deal.created", "A seller published a deal.", DEAL)
 DEAL_UPDATED = define("deal.updated", "An available deal changed.", DEAL, changes=DEAL_CHANGES)
 DEAL_SOLD = define("deal.sold", "A deal was sold.", DEAL, changes=DEAL_CHANGES)
 DEAL_WITHDRAWN = define("deal.withdrawn", "A seller took a deal back.", DEAL, changes=DEAL_CHANGES)
-AUTHORIZATION_GRANTED = define(
-    "authorization.granted", "A buyer sees a seller's deals from now on.", AUTHORIZATION
-)
-AUTHORIZATION_REVOKED = define(
-    "authorization.revoked", "A buyer sees a seller's deals no longer.", AUTHORIZATION
-)
 
 
 def deal_object(deal: Deal) -> dict[str, Any]:
@@ -168,15 +143,6 @@ def deal_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tu
     if old["items"] != new["items"]:
         changes["items"] = _item_changes(old["items"], new["items"])
     return changes
-
-
-def authorization_object(authorization: Authorization) -> dict[str, Any]:
-    return {
-        "id": str(authorization.id),
-        "seller": str(authorization.seller_id),
-        "buyer": str(authorization.buyer_id),
-        "created_at": rfc3339(authorization.created_at),
-    }
 
 
 def _item_changes(

@@ -1,0 +1,3 @@
+from apps.deals.admin import authorizations, deals
+
+__all__ = ["authorizations", "deals"]
