@@ -1,9 +1,10 @@
-"""Tables that every app shares: stored answers of retried POSTs, and the heartbeats of workers."""
+"""Tables that every app shares: stored answers of retried POSTs, heartbeats of workers, owed e-mail."""
 
 from django.db import models
 from django.db.models.functions import Now
 
 from apps.common.ids import uuid7
+from apps.common.leases import Leased
 
 
 class IdempotencyKey(models.Model):
@@ -40,3 +41,43 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return self.worker
+
+
+class Message(Leased):
+    """An e-mail that is owed while `due_at` is set; then it was sent, or given up."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    to = models.EmailField()
+    subject = models.CharField(max_length=200)
+    text = models.TextField()
+    failures = models.PositiveSmallIntegerField(default=0, editable=False)
+    error = models.CharField(max_length=500, blank=True, editable=False)
+    sent_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = "e-mail"
+        indexes = [
+            models.Index(
+                fields=["due_at"], name="message_due", condition=models.Q(due_at__isnull=False)
+            ),
+            models.Index(
+                fields=["created_at"], name="message_done", condition=models.Q(due_at__isnull=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} ({self.to})"
+
+
+class MessageAttachment(models.Model):
+    """A file that goes with an e-mail."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    message = models.ForeignKey(Message, models.CASCADE, related_name="attachments")
+    name = models.CharField(max_length=200)
+    media_type = models.CharField(max_length=100)
+    content = models.BinaryField()
+
+    def __str__(self) -> str:
+        return self.name

@@ -7,7 +7,8 @@ from typing import Any
 from celery import current_task, shared_task
 from django.db.models.functions import Now
 
-from apps.common import wakeups
+from apps.common import mail, wakeups
+from apps.common.leases import reconcile
 from apps.common.models import Heartbeat, IdempotencyKey
 from apps.common.partitions import maintain_partitions
 
@@ -41,8 +42,15 @@ def maintain() -> bool:
     maintain_partitions()
     Heartbeat.objects.filter(seen_at__lt=Now() - timedelta(days=1)).delete()
     old = IdempotencyKey.objects.filter(created_at__lt=Now() - timedelta(hours=25))
+    mail.trim()
     trimmed, _ = IdempotencyKey.objects.filter(pk__in=old.values("pk")[:TRIM_BATCH]).delete()
     return trimmed == TRIM_BATCH
+
+
+@job(mail.JOB)
+def send_mail() -> bool:
+    """Send the e-mail that is due."""
+    return reconcile(mail.send_some)
 
 
 def _heartbeat(queue: str) -> Callable[[], bool]:

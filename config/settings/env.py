@@ -37,6 +37,9 @@ DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=16)
 LOG_FORMAT = env.str("LOG_FORMAT", default="console")
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# Where e-mail goes: smtp+tls://user:password@host:587; the default prints it into the worker's log.
+EMAIL_URL: dict[str, object] = env.email_url("EMAIL_URL", default="consolemail://")
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Tradepost <tradepost@localhost>")
 # Networks (CIDR) that the guard on outgoing requests lets through although they are not public.
 OUTGOING_ALLOWED_NETWORKS = [
     ip_network(cidr, strict=False) for cidr in env.list("OUTGOING_ALLOWED_NETWORKS", default=[])

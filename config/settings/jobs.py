@@ -22,6 +22,7 @@ JOBS: dict[str, Job] = {
     "orders.reconcile_stock": Job("slow", 3600.0),
     "common.heartbeat.fast": Job("fast", 10.0),
     "common.heartbeat.slow": Job("slow", 10.0),
+    "common.mail": Job("slow", 5.0),
     "common.maintain": Job("slow", 600.0),
     "events.trim": Job("slow", 600.0),
 }
