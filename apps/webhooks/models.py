@@ -12,7 +12,7 @@ from apps.common import partitions
 from apps.common.encryption import EncryptedTextField
 from apps.common.ids import uuid7
 from apps.common.leases import Leased
-from apps.webhooks.enums import DeliveryStatus, EndpointStatus
+from apps.webhooks.enums import DeliveryStatus, EndpointStatus, Lane, OnFailure
 
 KEPT = timedelta(days=30)
 
@@ -31,6 +31,16 @@ class Endpoint(models.Model):
     status = models.CharField(max_length=10, choices=EndpointStatus, default=EndpointStatus.ENABLED)
     disabled_reason = models.CharField(max_length=20, blank=True)
     secret = EncryptedTextField()
+    ordered = models.BooleanField(default=False, db_default=False)
+    on_failure = models.CharField(
+        max_length=5, choices=OnFailure, default=OnFailure.BLOCK, db_default=OnFailure.BLOCK
+    )
+    rate_limit = models.PositiveSmallIntegerField(
+        null=True, help_text="Requests a second at most; null for no limit."
+    )
+    warned_at = models.DateTimeField(
+        null=True, editable=False, help_text="When its account was last mailed that it fails."
+    )
     backlog_stale = models.BooleanField(
         default=False, help_text="Deliveries may not follow the endpoint's status yet."
     )
@@ -47,6 +57,13 @@ class Endpoint(models.Model):
             models.CheckConstraint(
                 condition=models.Q(status=EndpointStatus.DISABLED) ^ models.Q(disabled_reason=""),
                 name="endpoint_disabled_reason",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(on_failure__in=OnFailure.values), name="endpoint_on_failure"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(rate_limit=None) | models.Q(rate_limit__gte=1),
+                name="endpoint_rate_limit",
             ),
         ]
         indexes = [
@@ -127,6 +144,13 @@ class Due(Leased):
         Endpoint, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )
     ready = models.BooleanField(default=True)
+    lane = models.PositiveSmallIntegerField(choices=Lane, default=Lane.FIRST, db_default=Lane.FIRST)
+    order_key = models.UUIDField(
+        null=True, help_text="The subject whose deliveries go one after the other; null: no order."
+    )
+    position = models.BigIntegerField(
+        null=True, help_text="The event's, for what has an order_key: its place in that order."
+    )
     holder = models.TextField(
         db_default="", editable=False, help_text="The process that took the last lease."
     )
@@ -135,11 +159,22 @@ class Due(Leased):
         constraints = [
             models.CheckConstraint(
                 condition=~models.Q(ready=True, lease_id__isnull=False), name="due_ready_unleased"
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(order_key=None) | models.Q(position__isnull=False),
+                name="due_order",
+            ),
         ]
         indexes = [
             models.Index(
-                fields=["endpoint", "due_at"], name="due_ready", condition=models.Q(ready=True)
+                fields=["lane", "endpoint", "due_at"],
+                name="due_lane",
+                condition=models.Q(ready=True),
+            ),
+            models.Index(
+                fields=["endpoint", "order_key", "position"],
+                name="due_ordered",
+                condition=models.Q(order_key__isnull=False),
             ),
             models.Index(fields=["due_at"], name="due_waiting", condition=models.Q(ready=False)),
             models.Index(
@@ -151,6 +186,45 @@ class Due(Leased):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class Pace(models.Model):
+    """How an endpoint does that failed, keeps the sender waiting or has a rate limit, and how fast it is
+    sent to therefore. An endpoint without a row is sent to as fast as any."""
+
+    endpoint = models.OneToOneField(
+        Endpoint,
+        models.DO_NOTHING,
+        primary_key=True,
+        related_name="+",
+        db_constraint=False,
+    )
+    failures = models.PositiveIntegerField(db_default=0, help_text="In a row.")
+    failing_since = models.DateTimeField(
+        null=True, help_text="The first failure after the last success."
+    )
+    failed_at = models.DateTimeField(null=True, help_text="The last failure.")
+    sluggish = models.PositiveIntegerField(
+        db_default=0, help_text="Timeouts and answers after more than 5 s, in a row."
+    )
+    window_at = models.DateTimeField(
+        null=True, help_text="Since when, up to 5 minutes, the next two count."
+    )
+    window_sent = models.PositiveIntegerField(db_default=0)
+    window_failed = models.PositiveIntegerField(db_default=0)
+    closed_until = models.DateTimeField(null=True, help_text="Nothing is sent before.")
+    openings = models.PositiveSmallIntegerField(
+        db_default=0, help_text="Of the circuit breaker, without a recovery between."
+    )
+    places = models.PositiveSmallIntegerField(
+        null=True, help_text="Requests in flight at most while it is tried out; null: as usual."
+    )
+    next_at = models.DateTimeField(
+        null=True, help_text="When its rate limit has room for the next request."
+    )
+
+    def __str__(self) -> str:
+        return f"of {self.endpoint_id}"
 
 
 class Attempt(models.Model):
@@ -184,6 +258,8 @@ class FanOut(models.Model):
     """An event with more endpoints than one transaction makes deliveries for: how far that has come."""
 
     event_id = models.UUIDField(primary_key=True)
+    subject = models.UUIDField(null=True)
+    position = models.BigIntegerField(null=True)
     after = models.UUIDField(
         help_text="The last endpoint, in the order of ids, that has its delivery."
     )
