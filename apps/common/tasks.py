@@ -1,5 +1,6 @@
 """The base of every Celery task: wake-ups that may be lost, repeated or late."""
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -15,17 +16,28 @@ from apps.common.partitions import maintain_partitions
 TRIM_BATCH = 5000
 
 
-def job(name: str) -> Callable[[Callable[[], bool]], Any]:
+def job(name: str, *, at_once: int | None = None) -> Callable[[Callable[[], bool]], Any]:
     """Register a reconciler's slice as the Celery task `name` of `settings.JOBS`.
 
     The function works for one slice and returns True when more may be due: then it wakes itself, so
-    that stopping and deploying wait for one slice at most.
+    that stopping and deploying wait for one slice at most. `at_once` is how many of a process's threads
+    may work on it, where one job must not take them all from the others of its queue.
     """
+    slots = threading.BoundedSemaphore(at_once) if at_once else None
 
     def register(work: Callable[[], bool]) -> Any:
         def run() -> None:
             wakeups.clear(name)
-            if work():
+            # One too many leaves: who holds the slots works until nothing is due, and what commits
+            # while the last of them leaves is found by the sweep.
+            if slots is not None and not slots.acquire(blocking=False):
+                return
+            try:
+                more = work()
+            finally:
+                if slots is not None:
+                    slots.release()
+            if more:
                 wakeups.wake(name)
 
         run.__doc__ = work.__doc__
@@ -47,7 +59,7 @@ def maintain() -> bool:
     return trimmed == TRIM_BATCH
 
 
-@job(mail.JOB)
+@job(mail.JOB, at_once=1)
 def send_mail() -> bool:
     """Send the e-mail that is due."""
     return reconcile(mail.send_some)

@@ -1,5 +1,6 @@
 """Wake-ups cost next to nothing, whatever state Redis is in, and never fail a request."""
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -68,6 +69,29 @@ def test_a_job_clears_its_flag_before_it_looks_and_wakes_itself_for_more(
 
     assert flags == [0]
     assert messages() == (2 if is_more else 1)
+
+
+def test_a_job_leaves_threads_to_the_others(settings: Settings) -> None:
+    settings.JOBS = {**settings.JOBS, "tests.take": Job("slow", 1.0)}
+    started, may_end = threading.Event(), threading.Event()
+    looks: list[int] = []
+
+    @job("tests.take", at_once=1)
+    def take() -> bool:
+        looks.append(1)
+        started.set()
+        return not may_end.wait(60)
+
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(take)
+        started.wait(60)
+        take()  # leaves at once, or it would wait for the first for ever
+        may_end.set()
+        first.result()
+    take()
+    current_app.tasks.unregister("tests.take")
+
+    assert len(looks) == 2
 
 
 def test_a_flag_that_no_worker_cleared_ends_by_itself() -> None:
