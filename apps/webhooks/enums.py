@@ -54,7 +54,7 @@ class Reason(models.TextChoices):
     EVENT_GONE = "event_gone"  # failed: the event is older than events are kept
     ENDPOINT_DISABLED = "endpoint_disabled"  # parked until it is enabled
     QUARANTINED = "quarantined"  # parked: claimed again and again, it came to no attempt
-    UNREADABLE_SECRET = "unreadable_secret"  # parked: the endpoint's secret cannot be decrypted
+    UNREADABLE = "unreadable"  # parked: the secret of its endpoint cannot be decrypted
     SET_ASIDE = "set_aside"  # parked: it failed, and its ordered subject went on
     ENDPOINT_DELETED = "endpoint_deleted"  # canceled
     NOT_VISIBLE = "not_visible"  # canceled: the account may not see the event any more
