@@ -19,6 +19,22 @@ class OrderStatus(TextChoices):
 RESERVING = (OrderStatus.PENDING, OrderStatus.CONFIRMED)
 
 
+class Fulfillment(TextChoices):
+    """How much of an order has been shipped."""
+
+    NONE = "none"
+    PARTIAL = "partial"
+    FULL = "full"
+
+
+class PaymentKind(TextChoices):
+    """What a payment service said about the customer's money."""
+
+    AUTHORIZED = "authorized"
+    CAPTURED = "captured"
+    REFUNDED = "refunded"
+
+
 class MovementKind(TextChoices):
     """Why stock moved; each kind has one direction, held by a constraint of the ledger."""
 
@@ -34,3 +50,4 @@ MAX_LINES = 500
 MAX_QUANTITY = 1_000_000
 MAX_ON_HAND = 1_000_000_000
 MAX_RESERVATION_MINUTES = 366 * 24 * 60
+MAX_SHIPMENTS = 100  # of one order, which shows them all

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from apps.accounts.models import Account
 from apps.common.ids import uuid7
-from apps.orders.enums import MovementKind, OrderStatus
+from apps.orders.enums import MovementKind, OrderStatus, PaymentKind
 
 
 class Storefront(models.Model):
@@ -121,6 +121,9 @@ class Order(models.Model):
     tracking_company = models.CharField(max_length=100, null=True)
     tracking_number = models.CharField(max_length=200, null=True)
     tracking_link = models.CharField(max_length=2000, null=True)
+    authorized = models.BigIntegerField(default=0, db_default=0, help_text="Sum of its payments.")
+    captured = models.BigIntegerField(default=0, db_default=0, help_text="Sum of its payments.")
+    refunded = models.BigIntegerField(default=0, db_default=0, help_text="Sum of its payments.")
     reservation_expires_at = models.DateTimeField(null=True)
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField()
@@ -141,6 +144,10 @@ class Order(models.Model):
                 | Q(status=OrderStatus.PENDING, deleted_at=None),
                 name="order_reservation",
             ),
+            models.CheckConstraint(
+                condition=Q(authorized__gte=0, refunded__gte=0, refunded__lte=F("captured")),
+                name="order_payments",
+            ),
         ]
         # Lists are keyset pages by id of one account, with one filter or none; deleted orders are not
         # in them.
@@ -157,6 +164,12 @@ class Order(models.Model):
                 fields=["account", "customer_id", "-id"],
                 name="order_customer",
                 condition=Q(deleted_at=None),
+            ),
+            # For the erasure of a customer, which deleted orders are no way around.
+            models.Index(
+                fields=["account", "customer_id", "-id"],
+                name="order_customer_deleted",
+                condition=Q(deleted_at__isnull=False),
             ),
             models.Index(
                 fields=["storefront", "-id"], name="order_storefront", condition=Q(deleted_at=None)
@@ -181,6 +194,8 @@ class OrderLine(models.Model):
     sku = models.CharField(max_length=100)
     name = models.CharField(max_length=200)
     quantity = models.PositiveIntegerField()
+    shipped = models.PositiveIntegerField(default=0, db_default=0)
+    returned = models.PositiveIntegerField(default=0, db_default=0)
     unit_price = models.BigIntegerField()
 
     class Meta:
@@ -188,6 +203,10 @@ class OrderLine(models.Model):
             models.UniqueConstraint(fields=["order", "product"], name="orderline_order_product"),
             models.CheckConstraint(condition=Q(quantity__gte=1), name="orderline_quantity"),
             models.CheckConstraint(condition=Q(unit_price__gte=0), name="orderline_price"),
+            models.CheckConstraint(
+                condition=Q(shipped__lte=F("quantity"), returned__lte=F("shipped")),
+                name="orderline_shipped",
+            ),
         ]
         indexes = [models.Index(fields=["product", "-order"], name="orderline_product")]
 
@@ -198,6 +217,111 @@ class OrderLine(models.Model):
     def total(self) -> int:
         """In the order's currency, minor units."""
         return self.quantity * self.unit_price
+
+    @property
+    def unshipped(self) -> int:
+        """What is still to be shipped; stock is reserved for it while the order holds some."""
+        return self.quantity - self.shipped
+
+    @property
+    def out(self) -> int:
+        """What was shipped and has not come back."""
+        return self.shipped - self.returned
+
+
+class Shipment(models.Model):
+    """A parcel, or several under one number: some of an order's items on their way."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    order = models.ForeignKey(Order, models.PROTECT, related_name="shipments", db_index=False)
+    tracking_company = models.CharField(max_length=100, null=True)
+    tracking_number = models.CharField(max_length=200, null=True)
+    tracking_link = models.CharField(max_length=2000, null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["order", "-id"], name="shipment_order")]
+
+    def __str__(self) -> str:
+        return f"shipment of {self.created_at}"
+
+
+class ShipmentItem(models.Model):
+    """How much of a line is in a shipment."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    shipment = models.ForeignKey(Shipment, models.PROTECT, related_name="items", db_index=False)
+    line = models.ForeignKey(OrderLine, models.PROTECT, related_name="+")
+    quantity = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["shipment", "line"], name="shipmentitem_line"),
+            models.CheckConstraint(condition=Q(quantity__gte=1), name="shipmentitem_quantity"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} of {self.line.sku}"
+
+
+class Return(models.Model):
+    """Items of an order that came back together."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    order = models.ForeignKey(Order, models.PROTECT, related_name="returns", db_index=False)
+    reason = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["order", "-id"], name="return_order")]
+
+    def __str__(self) -> str:
+        return f"return of {self.created_at}"
+
+
+class ReturnItem(models.Model):
+    """How much of a line came back, and whether it can be sold again."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    returned_in = models.ForeignKey(Return, models.PROTECT, related_name="items", db_index=False)
+    line = models.ForeignKey(OrderLine, models.PROTECT, related_name="+")
+    quantity = models.PositiveIntegerField()
+    restock = models.BooleanField(help_text="Back into stock; if not, it was written off.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["returned_in", "line", "restock"], name="returnitem_line"
+            ),
+            models.CheckConstraint(condition=Q(quantity__gte=1), name="returnitem_quantity"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} of {self.line.sku}" + ("" if self.restock else ", written off")
+
+
+class Payment(models.Model):
+    """What a payment service said about an order: recorded here, processed elsewhere."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    order = models.ForeignKey(Order, models.PROTECT, related_name="payments", db_index=False)
+    kind = models.CharField(max_length=20, choices=PaymentKind.choices)
+    amount = models.BigIntegerField(help_text="In the order's currency, minor units.")
+    reference = models.CharField(max_length=200, help_text="The payment service's own.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["order", "kind", "reference"], name="payment_reference"
+            ),
+            models.CheckConstraint(condition=Q(amount__gte=1), name="payment_amount"),
+            models.CheckConstraint(condition=Q(kind__in=PaymentKind.values), name="payment_kind"),
+        ]
+        indexes = [models.Index(fields=["order", "-id"], name="payment_order")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.reference}"
 
 
 def _moves(kind: MovementKind, **changes: Any) -> Q:
@@ -225,7 +349,8 @@ class StockMovement(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=_moves(MovementKind.RECEIVED, on_hand__gt=0, reserved=0, order=None)
-                | _moves(MovementKind.ADJUSTED, reserved=0, order=None) & ~Q(on_hand=0)
+                # With an order: a return that was written off.
+                | _moves(MovementKind.ADJUSTED, reserved=0) & ~Q(on_hand=0)
                 | _moves(MovementKind.RESERVED, on_hand=0, reserved__gt=0, order__isnull=False)
                 | _moves(MovementKind.RELEASED, on_hand=0, reserved__lt=0, order__isnull=False)
                 | _moves(
@@ -267,3 +392,16 @@ class OrderChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} at {self.at}"
+
+
+class Erasure(models.Model):
+    """A customer whose personal data is to go from the orders; the row goes when that is done."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    customer_id = models.CharField(max_length=100)
+    after = models.UUIDField(help_text="The last order done; they are taken in the order of ids.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return str(self.id)
