@@ -58,3 +58,20 @@ class Reason(models.TextChoices):
     SET_ASIDE = "set_aside"  # parked: it failed, and its ordered subject went on
     ENDPOINT_DELETED = "endpoint_deleted"  # canceled
     NOT_VISIBLE = "not_visible"  # canceled: the account may not see the event any more
+    REPLAY_CANCELED = "replay_canceled"  # canceled: before it was sent for the first time
+
+
+class ReplayOnly(models.TextChoices):
+    """What a replay sends again."""
+
+    FAILED = "failed"
+    ALL = "all"
+
+
+class ReplayStatus(models.TextChoices):
+    """`completed` when each delivery has been tried at least once."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    CANCELED = "canceled"

@@ -12,7 +12,14 @@ from apps.common import partitions
 from apps.common.encryption import EncryptedTextField
 from apps.common.ids import uuid7
 from apps.common.leases import Leased
-from apps.webhooks.enums import DeliveryStatus, EndpointStatus, Lane, OnFailure
+from apps.webhooks.enums import (
+    DeliveryStatus,
+    EndpointStatus,
+    Lane,
+    OnFailure,
+    ReplayOnly,
+    ReplayStatus,
+)
 
 KEPT = timedelta(days=30)
 
@@ -110,6 +117,10 @@ class Delivery(models.Model):
     retry_step = models.PositiveSmallIntegerField(
         default=0, help_text="How far it is on the retry schedule; a redelivery starts it anew."
     )
+    replay_id = models.UUIDField(
+        null=True,
+        help_text="The replay that last sent it again, or its own id when it was asked for alone.",
+    )
     last_status_code = models.PositiveSmallIntegerField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
@@ -124,8 +135,14 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["endpoint", "-id"], name="delivery_endpoint"),
             models.Index(fields=["endpoint", "status", "-id"], name="delivery_endpoint_status"),
+            models.Index(fields=["endpoint", "event_type", "-id"], name="delivery_endpoint_type"),
             models.Index(fields=["event_id"], name="delivery_event"),
             models.Index(fields=["subject", "-id"], name="delivery_subject"),
+            models.Index(
+                fields=["replay_id", "status", "-id"],
+                name="delivery_replay",
+                condition=models.Q(replay_id__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -241,7 +258,15 @@ class Attempt(models.Model):
     status_code = models.PositiveSmallIntegerField(null=True)
     error = models.CharField(max_length=30, blank=True, help_text="When no answer came.")
     request_headers: "models.JSONField[Any, Any]" = models.JSONField()
+    response_headers: "models.JSONField[Any, Any]" = models.JSONField(null=True)
     response_body = models.BinaryField(help_text="The first 20,000 bytes.")
+    # Microseconds of each phase; null for one that did not end, or was not needed.
+    dns_us = models.PositiveIntegerField(null=True, help_text="Until the address was known.")
+    connect_us = models.PositiveIntegerField(null=True, help_text="Until TCP was connected.")
+    tls_us = models.PositiveIntegerField(null=True, help_text="Until TLS was agreed on.")
+    first_byte_us = models.PositiveIntegerField(
+        null=True, help_text="From the connection to the answer's first byte."
+    )
 
     class Meta:
         indexes = [models.Index(fields=["delivery", "-number"], name="attempt_delivery")]
@@ -266,3 +291,68 @@ class FanOut(models.Model):
 
     def __str__(self) -> str:
         return str(self.event_id)
+
+
+class Replay(models.Model):
+    """Events of a span of time, sent to one endpoint again: a job, and how far it has come.
+
+    It walks what it concerns twice, to count it and then to owe it, each time from its beginning to where
+    the fan-out was when it was asked for: all events by their positions, failed deliveries by their ids.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    endpoint = models.ForeignKey(Endpoint, models.CASCADE, related_name="+", db_index=False)
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    event_types = ArrayField(
+        models.CharField(max_length=60), null=True, help_text="Patterns; null: all it listens to."
+    )
+    only = models.CharField(max_length=6, choices=ReplayOnly)
+    rate = models.PositiveIntegerField(help_text="Deliveries owed a second at most.")
+    status = models.CharField(max_length=9, choices=ReplayStatus, default=ReplayStatus.RUNNING)
+    due_at = models.DateTimeField(
+        null=True, db_default=Now(), help_text="When it goes on; null unless it is running."
+    )
+    is_counted = models.BooleanField(default=False)
+    is_owed = models.BooleanField(
+        default=False, help_text="All of it; what is left is to see it tried."
+    )
+    total = models.PositiveIntegerField(default=0)
+    processed = models.PositiveIntegerField(default=0)
+    skipped = models.PositiveIntegerField(
+        default=0, help_text="Of the processed, those on their way already."
+    )
+    first_position = models.BigIntegerField(help_text="It concerns events after this position…")
+    last_position = models.BigIntegerField(help_text="…up to this one.")
+    after_position = models.BigIntegerField(help_text="How far it has come.")
+    after_delivery = models.UUIDField(null=True)
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["endpoint"],
+                name="replay_one_at_a_time",
+                condition=models.Q(status__in=["running", "paused"]),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=ReplayStatus.values), name="replay_status"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status=ReplayStatus.RUNNING) ^ models.Q(due_at=None),
+                name="replay_due",
+            ),
+            models.CheckConstraint(condition=models.Q(rate__gte=1), name="replay_rate"),
+        ]
+        indexes = [
+            models.Index(fields=["endpoint", "-id"], name="replay_endpoint"),
+            models.Index(
+                fields=["due_at"], name="replay_due_at", condition=models.Q(due_at__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.only} since {self.since:%Y-%m-%d %H:%M}"
