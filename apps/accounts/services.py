@@ -16,6 +16,7 @@ from apps.accounts.models import Account, ApiKey
 from apps.accounts.selectors import account, api_key
 from apps.common import clock
 from apps.common.actor import Principal
+from apps.common.clock import rfc3339
 from apps.common.errors import Fault, Invalid
 from apps.common.versions import require_version
 
@@ -61,14 +62,12 @@ def issue_key(
 ) -> IssuedKey:
     """Make a key.
 
-    Raises ScopesExceeded when `issuer`, a key itself, holds less than `scopes`, and
-    Invalid when it would end before it begins.
+    Raises ScopesExceeded when `issuer`, a key itself, holds less than `scopes`, and Invalid when it
+    would end before it begins or live on after `issuer`.
     """
     wanted = sorted(set(scopes))
     _check_scopes(wanted, issuer)
-    if expires_at is not None and expires_at <= clock.now():
-        fault = Fault("/expires_at", "in_the_past", "Send a time that is still to come, or none.")
-        raise Invalid("The key would end before it begins.", faults=[fault])
+    _check_end(expires_at, issuer)
     fresh = keys.generate()
     record = ApiKey.objects.create(
         account_id=account_id,
@@ -150,3 +149,15 @@ def _check_scopes(wanted: list[str], issuer: Principal | None) -> None:
     ]
     if faults:
         raise ScopesExceeded("A key can only be given scopes that yours holds.", faults=faults)
+
+
+def _check_end(wanted: datetime | None, issuer: Principal | None) -> None:
+    if wanted is not None and wanted <= clock.now():
+        fault = Fault("/expires_at", "in_the_past", "Send a time that is still to come, or none.")
+        raise Invalid("The key would end before it begins.", faults=[fault])
+    if issuer is None:
+        return
+    end = ApiKey.objects.values_list("expires_at", flat=True).get(pk=issuer.key_id)
+    if end is not None and (wanted is None or wanted > end):
+        fault = Fault("/expires_at", "outlives_issuer", f"Send {rfc3339(end)} or an earlier time.")
+        raise Invalid("A key with an end makes none that outlives it.", faults=[fault])

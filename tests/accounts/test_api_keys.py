@@ -29,6 +29,31 @@ def as_client(client: ApiClient, issued: dict[str, Any]) -> ApiClient:
     return ApiClient(client.account, key, issued["api_key"])
 
 
+@pytest.mark.parametrize("longer", [timedelta(seconds=1), None])
+def test_a_key_with_an_end_makes_none_that_outlives_it(
+    api: MakeClient, longer: timedelta | None
+) -> None:
+    end = clock.now() + timedelta(days=1)
+    client = api(expires_at=end)
+    wanted = None if longer is None else rfc3339(end + longer)
+
+    answer = client.post(KEYS, {"name": "x", "scopes": ["orders:read"], "expires_at": wanted})
+
+    assert_problem(answer, 400)
+    assert answer.json()["errors"][0]["code"] == "outlives_issuer"
+    assert issue(client, expires_at=rfc3339(end))["expires_at"] == rfc3339(end)
+
+
+def test_a_key_with_an_end_does_not_rotate_one_without(api: MakeClient) -> None:
+    endless = api()
+    ending = api(account=endless.account, expires_at=clock.now() + timedelta(days=1))
+
+    answer = ending.post(f"{KEYS}/{endless.key.pk}/rotate", {"overlap_seconds": 0})
+
+    assert_problem(answer, 400)
+    assert answer.json()["errors"][0]["code"] == "outlives_issuer"
+
+
 def test_an_issued_key_works_with_its_scopes(someone: ApiClient) -> None:
     issued = issue(someone, "orders:read", "accounts:read")
 
