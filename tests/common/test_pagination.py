@@ -87,7 +87,8 @@ def test_fifty_rows_are_a_page_and_two_hundred_the_most(api: MakeClient) -> None
 
     assert len(client.get(KEYS).json()["results"]) == 50
     assert len(client.get(KEYS, limit=200).json()["results"]) == 200
-    assert client.get(KEYS, limit=201).status_code == 400
+    for limit in (201, 0, -1, "1_0", "٣", "1.0", "+5", " 7", "9" * 30, "ten", ""):
+        assert client.get(KEYS, limit=limit).status_code == 400, limit
 
 
 def test_links_keep_the_other_parameters(api: MakeClient) -> None:

@@ -1,5 +1,6 @@
 """Strict fields: a JSON string is a string, a JSON number a number, and nothing is coerced."""
 
+import re
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -8,6 +9,8 @@ import orjson
 from rest_framework import serializers
 
 from apps.common.money import MAX_AMOUNT, is_currency
+
+_DIGITS = re.compile(r"-?[0-9]{1,19}")
 
 
 class Text(serializers.CharField):
@@ -35,6 +38,16 @@ class Integer(serializers.IntegerField):
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("invalid")
         return data
+
+
+class QueryInteger(serializers.IntegerField):
+    """An integer of a URL's query: ASCII digits alone, perhaps after a minus."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not _DIGITS.fullmatch(data):
+            self.fail("invalid")
+        value: int = super().to_internal_value(data)
+        return value
 
 
 class Boolean(serializers.BooleanField):

@@ -12,6 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
+from apps.common.api.fields import QueryInteger
 from apps.common.api.responses import Json
 from apps.common.api.serializers import Query
 
@@ -56,7 +57,7 @@ class CursorField(serializers.CharField):
 class PageQuery(Query):
     """The parameters of every list; lists add their filters in a subclass."""
 
-    limit = serializers.IntegerField(
+    limit = QueryInteger(
         min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT, help_text="Rows on a page."
     )
     cursor = CursorField(required=False, help_text="From `next` or `previous` of another page.")

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from apps.common.api.fields import QueryInteger
 from apps.common.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from apps.common.api.serializers import Query
 from apps.events.patterns import is_pattern
@@ -30,7 +31,7 @@ class TypesField(serializers.CharField):
 
 
 class FeedQuery(Query):
-    after = serializers.IntegerField(
+    after = QueryInteger(
         min_value=0,
         max_value=2**63 - 1,
         default=0,
@@ -39,4 +40,4 @@ class FeedQuery(Query):
     types = TypesField(
         required=False, max_length=2000, help_text="e.g. `deal.*,order.created`; default all."
     )
-    limit = serializers.IntegerField(min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT)
+    limit = QueryInteger(min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT)

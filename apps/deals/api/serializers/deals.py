@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from apps.common.api.fields import Amount, Choice, Currency, Text, Uuid
+from apps.common.api.fields import Amount, Choice, Currency, QueryInteger, Text, Uuid
 from apps.common.api.pagination import PageQuery
 from apps.common.api.serializers import Body
 from apps.common.money import MAX_AMOUNT
@@ -76,10 +76,10 @@ class DealsQuery(PageQuery):
         required=False, max_length=REFERENCE_LENGTH, help_text="Id or slug of an account."
     )
     currency = Currency(required=False, help_text="An ISO 4217 code.")
-    min_price = serializers.IntegerField(
+    min_price = QueryInteger(
         required=False, min_value=0, max_value=MAX_AMOUNT, help_text="Of `final_price`, inclusive."
     )
-    max_price = serializers.IntegerField(
+    max_price = QueryInteger(
         required=False, min_value=0, max_value=MAX_AMOUNT, help_text="Of `final_price`, inclusive."
     )
     updated_after = serializers.DateTimeField(
