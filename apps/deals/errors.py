@@ -1,4 +1,4 @@
-"""What can go wrong with deals and authorisations."""
+"""What can go wrong with deals, authorisations and invoices."""
 
 from apps.common.errors import Conflict, NotFound
 
@@ -21,3 +21,17 @@ class InvalidTransition(Conflict):
 
 class AuthorizationNotFound(NotFound):
     code = "authorization_not_found"
+
+
+class InvoiceNotFound(NotFound):
+    code = "invoice_not_found"
+
+
+class InvoiceClosed(Conflict):
+    """A paid or void invoice stays as it is."""
+
+    code = "invoice_closed"
+
+
+class CreditNoteNotFound(NotFound):
+    code = "credit_note_not_found"

@@ -40,6 +40,8 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # Where e-mail goes: smtp+tls://user:password@host:587; the default prints it into the worker's log.
 EMAIL_URL: dict[str, object] = env.email_url("EMAIL_URL", default="consolemail://")
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Tradepost <tradepost@localhost>")
+# How many days after its issue an invoice is due.
+INVOICE_PAYMENT_DAYS = env.int("INVOICE_PAYMENT_DAYS", default=14)
 # Networks (CIDR) that the guard on outgoing requests lets through although they are not public.
 OUTGOING_ALLOWED_NETWORKS = [
     ip_network(cidr, strict=False) for cidr in env.list("OUTGOING_ALLOWED_NETWORKS", default=[])
