@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from apps.accounts.models import Account
 from apps.common.ids import uuid7
 from apps.common.money import MAX_AMOUNT
+from apps.deals.auctions import Auction
 from apps.deals.enums import CLOSED, DealStatus, DiscountType
 from apps.deals.pricing import PERCENT, Discount
 
@@ -27,6 +28,28 @@ _PRICED = (
     )
 )
 
+# `apps.deals.auctions.Auction`: all of it or nothing.
+_NO_AUCTION = Q(
+    auction_ends_at=None,
+    auction_minimum=None,
+    auction_increment=None,
+    auction_reserve=None,
+    auction_buy_now=None,
+    auction_extension_seconds=None,
+)
+_AUCTION = (
+    Q(
+        auction_ends_at__isnull=False,
+        auction_minimum__gte=1,
+        auction_increment__gte=1,
+        auction_extension_seconds__isnull=False,
+        auto_accept_at=None,
+        auto_reject_below=None,
+    )
+    & (Q(auction_reserve=None) | Q(auction_reserve__gte=F("auction_minimum")))
+    & (Q(auction_buy_now=None) | Q(auction_buy_now__gte=F("auction_minimum")))
+)
+
 
 class Deal(models.Model):
     """What a seller offers to the buyers it authorised. Amounts are in the currency's minor unit."""
@@ -42,6 +65,21 @@ class Deal(models.Model):
     discount_type = models.CharField(max_length=10, choices=DiscountType.choices, blank=True)
     discount_amount = models.BigIntegerField(default=0, help_text="Minor units, or percent.")
     final_price = models.BigIntegerField(help_text="After the discount.")
+    auto_accept_at = models.BigIntegerField(
+        null=True, help_text="A bid of this amount or more is accepted at once. The seller's alone."
+    )
+    auto_reject_below = models.BigIntegerField(
+        null=True, help_text="A bid of less is rejected at once. The seller's alone."
+    )
+    auction_ends_at = models.DateTimeField(null=True, help_text="Null: no auction.")
+    auction_minimum = models.BigIntegerField(null=True)
+    auction_increment = models.BigIntegerField(null=True)
+    auction_reserve = models.BigIntegerField(null=True, help_text="The seller's alone.")
+    auction_buy_now = models.BigIntegerField(null=True)
+    auction_extension_seconds = models.PositiveIntegerField(null=True)
+    # What the active bids come to, written with every change of theirs.
+    best_bid = models.BigIntegerField(null=True, help_text="Of the leading bid.")
+    leading_bid_id = models.UUIDField(null=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -58,6 +96,18 @@ class Deal(models.Model):
                 condition=Q(total_price__range=(0, MAX_AMOUNT)), name="deal_total_price"
             ),
             models.CheckConstraint(condition=_PRICED, name="deal_final_price"),
+            models.CheckConstraint(
+                condition=Q(auto_reject_below=None)
+                | Q(auto_accept_at=None)
+                | Q(auto_reject_below__lte=F("auto_accept_at")),
+                name="deal_thresholds",
+            ),
+            models.CheckConstraint(condition=_NO_AUCTION | _AUCTION, name="deal_auction"),
+            models.CheckConstraint(
+                condition=Q(best_bid=None, leading_bid_id=None)
+                | Q(best_bid__isnull=False, leading_bid_id__isnull=False),
+                name="deal_best_bid",
+            ),
         ]
         # Every list is of some sellers, newest first; the others serve its filters.
         indexes = [
@@ -65,6 +115,11 @@ class Deal(models.Model):
             models.Index(fields=["seller", "status", "-id"], name="deal_seller_status"),
             models.Index(fields=["seller", "final_price"], name="deal_seller_price"),
             models.Index(fields=["seller", "updated_at"], name="deal_seller_updated"),
+            models.Index(
+                fields=["auction_ends_at"],
+                name="deal_auction_ends",
+                condition=Q(status=DealStatus.AVAILABLE, auction_ends_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -75,6 +130,17 @@ class Deal(models.Model):
         if not self.discount_type:
             return None
         return Discount(DiscountType(self.discount_type), self.discount_amount)
+
+    @property
+    def auction(self) -> Auction | None:
+        if self.auction_ends_at is None:
+            return None
+        return Auction(**{name: getattr(self, f"auction_{name}") for name in Auction._fields})
+
+    @auction.setter
+    def auction(self, auction: Auction | None) -> None:
+        for name in Auction._fields:
+            setattr(self, f"auction_{name}", getattr(auction, name, None))
 
     @property
     def is_closed(self) -> bool:
