@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 # Whether the account may see the event is asked now: a member that left gets nothing more.
 _LOAD = """
-SELECT d.id, p.id, d.event_id, d.retry_step, p.url, p.version, p.status, p.deleted_at IS NOT NULL,
+SELECT d.id, p.id, d.event_id, d.retry_step, d.replay_id, p.url, p.version, p.status, p.deleted_at IS NOT NULL,
        extract(epoch FROM e.occurred_at)::float8,
        e.account_id = p.account_id OR p.account_id = ANY(e.readers) OR EXISTS (
          SELECT FROM events_channelmember m
@@ -155,6 +155,7 @@ def prepare(claimed: Sequence[Claimed], leased_at: float) -> tuple[list[Parcel],
                     body=bodies[found.event_id],
                     occurred_at=found.occurred_at,
                     leased_at=leased_at,
+                    replay_id=found.replay_id,
                 )
             )
             continue
@@ -166,6 +167,7 @@ class _Loaded(NamedTuple):
     endpoint_id: UUID
     event_id: UUID
     step: int
+    replay_id: UUID | None
     url: str
     version: int
     status: str

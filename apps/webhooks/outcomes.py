@@ -42,7 +42,9 @@ _RECORD = """
 WITH outcome AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset(%(outcomes)s) AS o(
     id uuid, lease_id uuid, attempt_id uuid, status text, reason text, retry_in float8, url text,
-    age float8, duration_ms integer, status_code smallint, error text, headers jsonb, body text)
+    age float8, duration_ms integer, status_code smallint, error text, headers jsonb,
+    answer_headers jsonb, body text, dns_us integer, connect_us integer, tls_us integer,
+    first_byte_us integer)
 ), rested AS (
   DELETE FROM webhooks_due d USING outcome o
    WHERE d.id = ANY(%(ids)s) AND d.id = o.id AND d.lease_id = o.lease_id
@@ -63,9 +65,11 @@ WITH outcome AS MATERIALIZED (
    WHERE d.id = ANY(%(ids)s) AND d.id = o.id RETURNING d.id, d.attempt_count
 ), logged AS (
   INSERT INTO webhooks_attempt (id, delivery_id, number, url, started_at, duration_ms, status_code,
-                                error, request_headers, response_body)
+                                error, request_headers, response_headers, response_body,
+                                dns_us, connect_us, tls_us, first_byte_us)
   SELECT o.attempt_id, o.id, s.attempt_count, o.url, now() - o.age * interval '1 second',
-         o.duration_ms, o.status_code, o.error, o.headers, decode(o.body, 'hex')
+         o.duration_ms, o.status_code, o.error, o.headers, o.answer_headers, decode(o.body, 'hex'),
+         o.dns_us, o.connect_us, o.tls_us, o.first_byte_us
     FROM outcome o JOIN settled s USING (id)
 )
 SELECT s.id, s.attempt_count, extract(epoch FROM now())::float8 FROM settled s
@@ -171,7 +175,9 @@ def _parameters(outcomes: Sequence[Outcome], verdicts: Sequence[Verdict]) -> dic
             "status_code": outcome.status_code,
             "error": outcome.error,
             "headers": outcome.headers,
+            "answer_headers": outcome.answer_headers,
             "body": outcome.body.hex(),
+            **outcome.phases._asdict(),
         }
         for outcome, verdict in zip(outcomes, verdicts, strict=True)
     ]

@@ -1,6 +1,7 @@
 """One signed request: what is sent, and what became of it."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ssl import SSLError
@@ -11,9 +12,11 @@ import structlog
 
 from apps.common.outgoing import aio
 from apps.common.outgoing.guard import AddressRefused
+from apps.common.outgoing.timing import Phases, Timing
 from apps.webhooks.retries import retry_after
 from apps.webhooks.signing import signature
 
+MAX_HEADER_CHARACTERS = 8_000
 HEADERS = {"content-type": "application/json", "user-agent": "Tradepost/1"}
 
 log = structlog.get_logger(__name__)
@@ -34,7 +37,7 @@ class Parcel:
     """A delivery under a lease of this process, with all that sending it takes.
 
     `step` is how far it is on the retry schedule; `occurred_at` is the event's Unix time, `leased_at`
-    is `time.monotonic()`.
+    is `time.monotonic()`; `replay_id` is set when it is sent again because somebody asked for it.
     """
 
     delivery_id: UUID
@@ -47,6 +50,7 @@ class Parcel:
     body: bytes
     occurred_at: float
     leased_at: float
+    replay_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,9 @@ class Outcome:
     started: float
     duration: float
     headers: dict[str, str]
+    phases: Phases
     status_code: int | None = None
+    answer_headers: dict[str, str] | None = None
     body: bytes = b""
     hint: float | None = None
     error: str = ""
@@ -80,7 +86,9 @@ async def post(session: aiohttp.ClientSession, parcel: Parcel) -> Outcome:
             parcel.keyring.valid(now), parcel.event_id, int(now), parcel.body
         ),
     }
-    started = time.monotonic()
+    if parcel.replay_id is not None:
+        headers["webhook-replay"] = str(parcel.replay_id)
+    timing = Timing.begin()
     try:
         async with session.post(
             parcel.url, data=parcel.body, headers=headers, allow_redirects=False
@@ -89,10 +97,12 @@ async def post(session: aiohttp.ClientSession, parcel: Parcel) -> Outcome:
             body = await aio.read_capped(response)
             return Outcome(
                 parcel=parcel,
-                started=started,
-                duration=time.monotonic() - started,
+                started=timing.started,
+                duration=time.monotonic() - timing.started,
                 headers=HEADERS | headers,
+                phases=timing.phases(),
                 status_code=response.status,
+                answer_headers=kept_headers(response.headers),
                 body=body,
                 hint=_hint(response),
             )
@@ -102,11 +112,34 @@ async def post(session: aiohttp.ClientSession, parcel: Parcel) -> Outcome:
             log.exception("webhook_attempt_failed", delivery_id=str(parcel.delivery_id))
         return Outcome(
             parcel=parcel,
-            started=started,
-            duration=time.monotonic() - started,
+            started=timing.started,
+            duration=time.monotonic() - timing.started,
             headers=HEADERS | headers,
+            phases=timing.phases(),
             error=word,
         )
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """What the log keeps of an answer's headers: up to 8,000 characters, without cookies."""
+    kept: dict[str, str] = {}
+    room = MAX_HEADER_CHARACTERS
+    for name, value in headers.items():
+        key = name.lower()
+        text = "…" if key == "set-cookie" else _readable(value)
+        room -= len(key) + len(text)
+        if room < 0:
+            break
+        kept[key] = f"{kept[key]}, {text}" if key in kept else text
+    return kept
+
+
+def _readable(value: str) -> str:
+    """A header's value as text that JSON and PostgreSQL can hold."""
+    if value.isascii() and value.isprintable():
+        return value
+    text = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def error_word(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
@@ -9,8 +10,9 @@ from typing import Any, cast
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from django.conf import settings
 
-from apps.common.outgoing import guard
+from apps.common.outgoing import guard, timing
 
 TOTAL_SECONDS = 15.0
 CONNECT_SECONDS = 5.0
@@ -33,6 +35,7 @@ def new_session(headers: Mapping[str, str]) -> aiohttp.ClientSession:
     connector = _Connector(
         resolver=_GuardedResolver(),
         socket_factory=_guarded_socket,
+        ssl=timing.tls_context(),
         limit=0,  # the callers have limits of their own
         ttl_dns_cache=10,
     )
@@ -80,19 +83,39 @@ class _CappedHandler(ResponseHandler):
     even the time limit does not get its turn."""
 
     _received = 0
+    _timing: timing.Timing | None = None
+    _allowed_by: object = None
+
+    def is_connected(self) -> bool:
+        """Asked before it is used again. What has been refused since is not."""
+        return super().is_connected() and self._may_be_used()
 
     def set_response_params(self, **options: Any) -> None:
         """A request begins on this connection."""
         self._received = 0
+        self._timing = timing.current()
+        if self._timing is not None:
+            self._timing.sent_at = time.monotonic()
         super().set_response_params(**options)
 
     def data_received(self, data: bytes) -> None:
+        if self._timing is not None and self._timing.answered_at is None:
+            self._timing.answered_at = time.monotonic()
         room = MAX_RECEIVED_BYTES - self._received
         self._received += len(data)
         if room > 0:
             super().data_received(data[:room])
         if len(data) > room:
             self._stop()
+
+    def _may_be_used(self) -> bool:
+        if self._allowed_by is settings.OUTGOING_ALLOWED_NETWORKS:
+            return True
+        peer = self.transport.get_extra_info("peername") if self.transport is not None else None
+        if peer is None or not guard.is_text_allowed(peer[0]):
+            return False
+        self._allowed_by = settings.OUTGOING_ALLOWED_NETWORKS
+        return True
 
     def _stop(self) -> None:
         # A body that fills what is kept of it is a good answer: its reader ends the connection.
@@ -145,4 +168,5 @@ def _guarded_socket(info: aiohttp.AddrInfoType) -> socket.socket:
     here without a resolver, names with whatever was resolved."""
     family, kind, proto, _, address = info
     guard.require_allowed(str(address[0]))
+    timing.mark_opened()
     return socket.socket(family=family, type=kind, proto=proto)

@@ -129,12 +129,17 @@ def addresses_of(host: str, port: int) -> list[str]:
 
 def require_allowed(address: str) -> None:
     """Raise AddressRefused unless the address is public or in OUTGOING_ALLOWED_NETWORKS."""
+    if not is_text_allowed(address):
+        raise AddressRefused
+
+
+def is_text_allowed(address: str) -> bool:
+    """Whether we may connect to `address`; not when it is none."""
     try:
         parsed = ip_address(address)
     except ValueError:
-        raise AddressRefused from None
-    if not is_allowed(parsed):
-        raise AddressRefused
+        return False
+    return is_allowed(parsed)
 
 
 def is_allowed(address: Address) -> bool:
