@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "apps.events",
     "apps.orders",
     "apps.deals",
+    "apps.datafetch",
     "apps.webhooks",
     "apps.backoffice",
 ]

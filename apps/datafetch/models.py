@@ -1,0 +1,365 @@
+"""Streams, how far each has come, what it fetched, and who reads it (docs/streams.md)."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from apps.accounts.models import Account
+from apps.common import partitions
+from apps.common.encryption import EncryptedTextField
+from apps.common.ids import uuid7
+from apps.common.leases import Leased
+from apps.datafetch.enums import Change, RunStatus, State, Trigger
+
+RUNS_KEPT = timedelta(days=30)
+# How long a version is kept that is no longer the present one.
+VERSIONS_KEPT = timedelta(days=30)
+RAW_KEPT = timedelta(days=7)
+PAGES_KEPT = timedelta(days=30)
+REJECTED_KEPT = timedelta(days=30)
+
+
+class Stream(models.Model):
+    """What to fetch, how and how often: what its owner writes.
+
+    A deleted one stays, without secrets, until all that it fetched has been removed in batches.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+")
+    name = models.CharField(max_length=200)
+    url = models.TextField()
+    interval_seconds = models.PositiveIntegerField(null=True)
+    cron = models.CharField(max_length=100, blank=True, help_text="In UTC.")
+    records_path = models.TextField(blank=True, help_text="JMESPath; empty: the body itself.")
+    primary_key = models.JSONField(null=True, help_text="A JMESPath, or a list of them.")
+    cursor: "models.JSONField[Any, Any]" = models.JSONField(null=True)
+    pagination: "models.JSONField[Any, Any]" = models.JSONField()
+    auth: "models.JSONField[Any, Any]" = models.JSONField(help_text="Without its secrets.")
+    headers: "models.JSONField[Any, Any]" = models.JSONField(default=dict)
+    params: "models.JSONField[Any, Any]" = models.JSONField(default=dict)
+    secrets = EncryptedTextField(help_text="JSON: of auth, headers and params what is secret.")
+    mapping: "models.JSONField[Any, Any]" = models.JSONField(null=True)
+    rate_limit = models.FloatField(null=True, help_text="Requests a second at most.")
+    state = models.CharField(max_length=10, choices=State, default=State.STOPPED)
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=State.values), name="stream_state"),
+            models.CheckConstraint(
+                condition=models.Q(interval_seconds=None) ^ models.Q(cron=""),
+                name="stream_one_schedule",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(rate_limit=None) | models.Q(rate_limit__gt=0),
+                name="stream_rate_limit",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="stream_account"),
+            models.Index(
+                fields=["deleted_at"],
+                name="stream_deleted",
+                condition=models.Q(deleted_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Progress(Leased):
+    """How far a stream has come, and when it is due: what its worker writes. `id` is the stream's.
+
+    The row is locked by whoever commits a page, so that offsets are given in the order of commits. A
+    run is in progress while `run_id` is set; one stream cannot have two.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    account_id = models.UUIDField(editable=False)
+    run_id = models.UUIDField(null=True, help_text="The run in progress.")
+    last_run_id = models.UUIDField(null=True, help_text="The newest run, in progress or not.")
+    stop_requested = models.BooleanField(default=False)
+    next_run_at = models.DateTimeField(null=True, help_text="By schedule; null when stopped.")
+    position = EncryptedTextField(
+        null=True, help_text="Where the run in progress goes on (sources.position)."
+    )
+    attempt = models.PositiveSmallIntegerField(
+        default=0, help_text="Failed tries of the page that comes next."
+    )
+    cursor_value: "models.JSONField[Any, Any]" = models.JSONField(
+        null=True, help_text="The greatest value of the cursor's field that a whole run has seen."
+    )
+    token = EncryptedTextField(null=True, help_text="OAuth 2 access token.")
+    token_expires_at = models.DateTimeField(null=True)
+    last_offset = models.BigIntegerField(default=0)
+    record_count = models.BigIntegerField(default=0, help_text="Records that are there at present.")
+    failures = models.PositiveIntegerField(default=0, help_text="Failed runs in a row.")
+    succeeded_at = models.DateTimeField(null=True)
+    paused_at = models.DateTimeField(
+        null=True, help_text="Since when it failed so often that it is only probed."
+    )
+
+    class Meta:
+        verbose_name_plural = "progress"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(last_offset__gte=0, record_count__gte=0),
+                name="progress_counts",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at"], name="progress_due", condition=models.Q(due_at__isnull=False)
+            ),
+            models.Index(fields=["account_id"], name="progress_account"),
+        ]
+
+    def __str__(self) -> str:
+        return f"of {self.id}"
+
+
+class Run(models.Model):
+    """One reading of a stream from its first page to its last. Partitioned by week on `id`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    stream = models.ForeignKey(
+        Stream, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+    trigger = models.CharField(max_length=10, choices=Trigger)
+    status = models.CharField(max_length=10, choices=RunStatus, default=RunStatus.RUNNING)
+    full_refresh = models.BooleanField(
+        help_text="Reads everything, so that what is missing has been deleted."
+    )
+    allow_deletes = models.BooleanField(
+        default=False, help_text="However many have vanished (somebody has looked)."
+    )
+    started_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    pages = models.PositiveIntegerField(default=0)
+    requests = models.PositiveIntegerField(default=0, help_text="With retries and 304s.")
+    bytes = models.BigIntegerField(default=0, help_text="Received, as on the wire.")
+    records_new = models.BigIntegerField(default=0)
+    records_changed = models.BigIntegerField(default=0)
+    records_unchanged = models.BigIntegerField(default=0)
+    records_deleted = models.BigIntegerField(default=0)
+    records_rejected = models.BigIntegerField(default=0)
+    deletes_held_back = models.BigIntegerField(
+        default=0, help_text="Too many vanished at once to be believed."
+    )
+    checkpoint: "models.JSONField[Any, Any]" = models.JSONField(
+        default=dict, help_text="How far it has come, to be shown."
+    )
+    error: "models.JSONField[Any, Any]" = models.JSONField(
+        null=True, help_text="Why it failed, or what its last retry waits for."
+    )
+    actor: "models.JSONField[Any, Any]" = models.JSONField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=RunStatus.values), name="run_status"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status=RunStatus.RUNNING) ^ models.Q(ended_at__isnull=False),
+                name="run_ended",
+            ),
+        ]
+        indexes = [models.Index(fields=["stream", "-id"], name="run_stream")]
+
+    def __str__(self) -> str:
+        return f"{self.status} run of {self.stream_id}"
+
+
+partitions.register(Run._meta.db_table, keep=RUNS_KEPT)
+
+
+class Page(models.Model):
+    """The newest answer to one request of a stream: what a conditional request needs, what was on the
+    page, and for a time its body as it came, so that a new mapping can be applied to it.
+
+    A 304 says that all is as this row tells, `next` included. Rows that a complete run did not visit
+    go, so that nothing is believed unchanged that has been deleted meanwhile.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    stream = models.ForeignKey(
+        Stream, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+    request = models.BinaryField(max_length=16, help_text="Digest of the URL asked for.")
+    url = models.TextField(help_text="Without secrets.")
+    run_id = models.UUIDField(help_text="The run that visited it last.")
+    reading = models.PositiveSmallIntegerField(help_text="Which reading of that run.")
+    number = models.PositiveIntegerField(help_text="Its place in that run, from 1.")
+    visited_at = models.DateTimeField(db_default=Now())
+    fetched_at = models.DateTimeField(db_default=Now(), help_text="When its body came.")
+    etag = models.TextField(blank=True)
+    last_modified = models.TextField(blank=True)
+    shape = models.BinaryField(
+        max_length=16, help_text="Digest of what of the stream decides how a body is read."
+    )
+    digest = models.BinaryField(max_length=16, help_text="Of the body.")
+    body = models.BinaryField(null=True, help_text="In gzip's format; null when trimmed.")
+    body_bytes = models.BigIntegerField(help_text="Of the body, unpacked.")
+    record_count = models.PositiveIntegerField()
+    keys = ArrayField(
+        models.BigIntegerField(), help_text="Of each record's key, the first 64 bits of its MD5."
+    )
+    cursor_value: "models.JSONField[Any, Any]" = models.JSONField(
+        null=True, help_text="The greatest on the page."
+    )
+    next = EncryptedTextField(null=True, help_text="Position of the page after it.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["stream", "request"], name="page_stream_request")
+        ]
+        indexes = [
+            models.Index(fields=["stream", "run_id"], name="page_stream_run"),
+            models.Index(
+                fields=["fetched_at"],
+                name="page_raw",
+                condition=models.Q(body__isnull=False),
+            ),
+            models.Index(fields=["visited_at"], name="page_visited"),
+        ]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class Record(models.Model):
+    """One version of a record, at its offset: gap-free within the stream, in the order of commits.
+
+    The present version of a key has no `superseded_at`; a `deleted` one never is the present one. So
+    what was there at a moment is `fetched_at <= moment` and not superseded by then.
+    """
+
+    pk = models.CompositePrimaryKey("stream_id", "offset")
+    stream = models.ForeignKey(
+        Stream, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+    offset = models.BigIntegerField()
+    key = models.CharField(max_length=500)
+    change = models.CharField(max_length=10, choices=Change)
+    hash = models.BinaryField(max_length=16, help_text="Of `data`.")
+    data = models.TextField(help_text="JSON, as it is served.")
+    run_id = models.UUIDField()
+    schema_number = models.PositiveIntegerField(null=True)
+    fetched_at = models.DateTimeField()
+    superseded_at = models.DateTimeField(null=True)
+    missing_in = models.UUIDField(
+        null=True, help_text="The run whose first reading did not find it."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["stream", "key"],
+                name="record_present",
+                condition=models.Q(superseded_at=None),
+            ),
+            models.CheckConstraint(condition=models.Q(offset__gte=1), name="record_offset"),
+            models.CheckConstraint(
+                condition=models.Q(change__in=Change.values), name="record_change"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(change=Change.DELETED, superseded_at=None),
+                name="record_deleted_is_past",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["superseded_at"],
+                name="record_superseded",
+                condition=models.Q(superseded_at__isnull=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key} at {self.offset}"
+
+
+class Rejected(models.Model):
+    """A fetched record that could not be taken in, and why."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    stream = models.ForeignKey(
+        Stream, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+    run_id = models.UUIDField()
+    code = models.CharField(max_length=40)
+    detail = models.CharField(max_length=500)
+    data = models.TextField(help_text="JSON, cut to 16 kB.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "rejected"
+        indexes = [
+            models.Index(fields=["stream", "-id"], name="rejected_stream"),
+            models.Index(fields=["created_at"], name="rejected_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} in {self.stream_id}"
+
+
+class SchemaVersion(models.Model):
+    """What records looked like from some run on."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    stream = models.ForeignKey(Stream, models.CASCADE, related_name="+")
+    number = models.PositiveIntegerField()
+    schema: "models.JSONField[Any, Any]" = models.JSONField()
+    run_id = models.UUIDField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["stream", "number"], name="schema_stream_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number} of {self.stream_id}"
+
+
+class Consumer(models.Model):
+    """A reader by name: the offset up to which it has committed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    stream = models.ForeignKey(Stream, models.CASCADE, related_name="+")
+    name = models.CharField(max_length=100)
+    offset = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    committed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["stream", "name"], name="consumer_stream_name"),
+            models.CheckConstraint(condition=models.Q(offset__gte=0), name="consumer_offset"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class HostBudget(models.Model):
+    """When an account may ask a host again: shared by all its streams and all workers."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+")
+    host = models.CharField(max_length=260, help_text="Host and port.")
+    free_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "host"], name="budget_host")]
+
+    def __str__(self) -> str:
+        return self.host
