@@ -54,6 +54,39 @@ class OrderNotEditable(Conflict):
     title = "The items can no longer change"
 
 
+class AlreadyShipped(Conflict):
+    """The items would fall below what has been shipped of them."""
+
+    code = "already_shipped"
+    title = "Shipped items stay in the order"
+
+
+class MoreThanLeft(Conflict):
+    """`faults` name each item: sku, requested, left (to be shipped, or to come back)."""
+
+    code = "more_than_left"
+    title = "There is not that much left"
+
+
+class TooManyShipments(Conflict):
+    code = "too_many_shipments"
+    title = "The order has too many shipments"
+
+
+class ReferenceTaken(Conflict):
+    """Another payment of this kind and reference was recorded, of another amount."""
+
+    code = "reference_taken"
+    title = "The reference is taken"
+
+
+class RefundTooLarge(Conflict):
+    """More would have been refunded than was captured."""
+
+    code = "refund_too_large"
+    title = "More would be refunded than was captured"
+
+
 class OrderInvalid(Invalid):
     """An order names something that does not exist, or that cannot be sold this way."""
 

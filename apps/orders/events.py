@@ -1,9 +1,10 @@
 """What orders and products look like, to the API and to the listeners of their events, and which
 events there are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from apps.common.clock import rfc3339
 from apps.common.schemas import (
@@ -19,8 +20,16 @@ from apps.common.schemas import (
     uuid,
 )
 from apps.events.catalogue import EventType, define
-from apps.orders.enums import OrderStatus
-from apps.orders.models import Order, OrderLine, Product, Stock
+from apps.orders.enums import Fulfillment, OrderStatus
+from apps.orders.models import (
+    Order,
+    OrderLine,
+    Product,
+    ReturnItem,
+    Shipment,
+    ShipmentItem,
+    Stock,
+)
 
 PRODUCT = component(
     "Product",
@@ -70,6 +79,8 @@ _LINE = component(
             "sku": string(),
             "name": string("The product's, when it was ordered."),
             "quantity": integer(),
+            "shipped": integer("How many of them have been shipped."),
+            "returned": integer("How many of those came back."),
             "unit_price": integer("The product's, when it was ordered."),
             "total": integer(),
         }
@@ -83,10 +94,18 @@ ORDER_PROPERTIES = {
     "storefront": string("Its code."),
     "customer_id": string("The caller's own id of the customer."),
     "status": enum(list(OrderStatus.values)),
+    "fulfillment": enum(list(Fulfillment.values), "How much of it has been shipped."),
     "currency": string("ISO 4217."),
     "total": integer("In the currency's minor unit."),
     "items": array(_LINE),
-    "tracking_company": nullable(string()),
+    "payments": obj(
+        {
+            "authorized": integer("Sums of what was recorded, in the currency's minor unit."),
+            "captured": integer(),
+            "refunded": integer(),
+        }
+    ),
+    "tracking_company": nullable(string("Of the newest shipment, as the two below.")),
     "tracking_number": nullable(string()),
     "tracking_link": nullable(string(format="uri")),
     "reservation_expires_at": nullable(timestamp("When a pending order loses its stock.")),
@@ -102,6 +121,7 @@ ORDER_EXAMPLE: dict[str, Any] = {
     "storefront": "demo-shop",
     "customer_id": "customer-1",
     "status": "pending",
+    "fulfillment": "none",
     "currency": "EUR",
     "total": 2500,
     "items": [
@@ -110,10 +130,13 @@ ORDER_EXAMPLE: dict[str, Any] = {
             "sku": "MUG-BLUE",
             "name": "Blue mug",
             "quantity": 2,
+            "shipped": 0,
+            "returned": 0,
             "unit_price": 1250,
             "total": 2500,
         }
     ],
+    "payments": {"authorized": 0, "captured": 0, "refunded": 0},
     "tracking_company": None,
     "tracking_number": None,
     "tracking_link": None,
@@ -130,7 +153,8 @@ PRIVATE_FIELDS = ("shipping_address", "metadata")
 ORDER_CREATED = define("order.created", "An order was placed, its stock reserved.", ORDER_TOLD)
 ORDER_UPDATED = define(
     "order.updated",
-    "Details or items of an order changed, or a deleted order was restored. `changes` leaves out "
+    "Details or items of an order changed, a part of it was shipped or came back (`shipment`, `return` "
+    "in `changes`), a payment was recorded, or a deleted order was restored. `changes` leaves out "
     "`shipping_address` and `metadata`: read the order.",
     ORDER_TOLD,
     changes=True,
@@ -189,12 +213,52 @@ def line_object(line: OrderLine) -> dict[str, Any]:
         "sku": line.sku,
         "name": line.name,
         "quantity": line.quantity,
+        "shipped": line.shipped,
+        "returned": line.returned,
         "unit_price": line.unit_price,
         "total": line.total,
     }
 
 
-def order_object(order: Order, lines: Iterable[OrderLine]) -> dict[str, Any]:
+def fulfillment(lines: Sequence[OrderLine]) -> Fulfillment:
+    """How much of an order with these lines has been shipped."""
+    if not any(line.shipped for line in lines):
+        return Fulfillment.NONE
+    return Fulfillment.PARTIAL if any(line.unshipped for line in lines) else Fulfillment.FULL
+
+
+def payments_object(order: Order) -> dict[str, int]:
+    """What was recorded of the customer's money, summed."""
+    return {
+        "authorized": order.authorized,
+        "captured": order.captured,
+        "refunded": order.refunded,
+    }
+
+
+def shipment_object(
+    shipment: Shipment, items: Iterable[ShipmentItem], skus: Mapping[UUID, str]
+) -> dict[str, Any]:
+    """`skus` are those of the order's lines, by their ids."""
+    return {
+        "id": str(shipment.id),
+        "items": [{"sku": skus[item.line_id], "quantity": item.quantity} for item in items],
+        "tracking_company": shipment.tracking_company,
+        "tracking_number": shipment.tracking_number,
+        "tracking_link": shipment.tracking_link,
+        "created_at": rfc3339(shipment.created_at),
+    }
+
+
+def returned_items(items: Iterable[ReturnItem], skus: Mapping[UUID, str]) -> list[dict[str, Any]]:
+    """What came back in one return; `skus` are those of the order's lines, by their ids."""
+    return [
+        {"sku": skus[item.line_id], "quantity": item.quantity, "restock": item.restock}
+        for item in items
+    ]
+
+
+def order_object(order: Order, lines: Sequence[OrderLine]) -> dict[str, Any]:
     """The order as every reader of its events may see it; `order.storefront` must be loaded."""
     return {
         "id": str(order.id),
@@ -203,9 +267,11 @@ def order_object(order: Order, lines: Iterable[OrderLine]) -> dict[str, Any]:
         "storefront": order.storefront.code,
         "customer_id": order.customer_id,
         "status": order.status,
+        "fulfillment": fulfillment(lines).value,
         "currency": order.currency,
         "total": order.total,
         "items": [line_object(line) for line in lines],
+        "payments": payments_object(order),
         "tracking_company": order.tracking_company,
         "tracking_number": order.tracking_number,
         "tracking_link": order.tracking_link,

@@ -12,7 +12,7 @@ from apps.common.ids import uuid7_at
 from apps.events.publishing import draft, publish
 from apps.orders.enums import MovementKind
 from apps.orders.events import PRODUCT_STOCK_LOW, product_object
-from apps.orders.models import OrderLine, Stock, StockMovement
+from apps.orders.models import Stock, StockMovement
 
 # What a movement of one piece does: (on_hand, reserved).
 _EFFECT: dict[MovementKind, tuple[int, int]] = {
@@ -42,11 +42,6 @@ class Move:
     @property
     def reserved(self) -> int:
         return self.quantity * _EFFECT[self.kind][1]
-
-
-def moves_of(kind: MovementKind, lines: Iterable[OrderLine]) -> list[Move]:
-    """A movement of `kind` for each line of an order."""
-    return [Move(kind, line.product_id, line.quantity, line.order_id) for line in lines]
 
 
 def locked_stock(product_ids: Iterable[UUID]) -> dict[UUID, Stock]:

@@ -13,23 +13,17 @@ from apps.common.actor import Actor, system
 from apps.common.retries import retried
 from apps.common.versions import require_version
 from apps.orders.enums import OrderStatus
-from apps.orders.errors import OrderNotFound
 from apps.orders.events import ORDER_DELETED
 from apps.orders.models import Order, OrderLine
 from apps.orders.services.asked import external_id_taken, reservation_end
-from apps.orders.services.edits import Edit, save
+from apps.orders.services.edits import TRACKING, Edit, locked_edit
+from apps.orders.services.saving import save
 
 EXPIRE = "orders.expire"
 EXPIRE_BATCH = 100
 
 # Written as they are; the others mean more than a new value.
-PLAIN_FIELDS = (
-    "tracking_company",
-    "tracking_number",
-    "tracking_link",
-    "shipping_address",
-    "metadata",
-)
+PLAIN_FIELDS = (*TRACKING, "shipping_address", "metadata")
 
 
 @retried
@@ -44,10 +38,11 @@ def change_order(
 ) -> tuple[Order, list[OrderLine]]:
     """Change plain fields, `items` (an Asked) and `status` in one step, told by one event.
 
-    Items change first, so that a step moves the stock of the new ones. Raises OrderNotFound, Stale,
-    OrderNotEditable, OrderInvalid, InsufficientStock and InvalidTransition.
+    Items change first, so that a step moves the stock of the new ones. `shipped` ships what is left,
+    `returned` puts all that is out back into stock. Raises OrderNotFound, Stale, OrderNotEditable,
+    AlreadyShipped, OrderInvalid, InsufficientStock and InvalidTransition.
     """
-    edit = _edit(order_id, actor, account_id=account_id, deleted_at=None)
+    edit = locked_edit(order_id, actor, account_id=account_id, deleted_at=None)
     require_version(edit.order.version, expected)
     for name in PLAIN_FIELDS:
         if name in changes:
@@ -55,7 +50,8 @@ def change_order(
     if "items" in changes:
         edit.replace_items(changes["items"])
     if "status" in changes:
-        edit.move_to(OrderStatus(changes["status"]))
+        tracked = [name for name in TRACKING if name in changes]
+        edit.move_to(OrderStatus(changes["status"]), tracked=tracked)
     save([edit])
     return edit.order, edit.lines
 
@@ -67,7 +63,7 @@ def delete_order(
 ) -> None:
     """Take the order out of sight and release what it holds; raises OrderNotFound, also the second
     time, and Stale."""
-    edit = _edit(order_id, actor, account_id=account_id, deleted_at=None)
+    edit = locked_edit(order_id, actor, account_id=account_id, deleted_at=None)
     require_version(edit.order.version, expected)
     edit.release()
     edit.set_moment("reservation_expires_at", None)
@@ -84,7 +80,7 @@ def restore_order(*, order_id: UUID, actor: Actor) -> Order:
     Raises OrderNotFound when no deleted order has this id, InsufficientStock, and ExternalIdTaken when
     another order has its external_id by now.
     """
-    edit = _edit(order_id, actor, deleted_at__isnull=False)
+    edit = locked_edit(order_id, actor, deleted_at__isnull=False)
     order = edit.order
     if order.external_id is not None and _is_reused(order):
         raise external_id_taken(order.external_id)
@@ -119,19 +115,6 @@ def expire_orders() -> int:
         edit.move_to(OrderStatus.EXPIRED)
     save(edits)
     return len(edits)
-
-
-def _edit(order_id: UUID, actor: Actor, **scope: Any) -> Edit:
-    """An edit of the order, which is locked until the transaction ends; raises OrderNotFound."""
-    order = (
-        Order.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("storefront")
-        .filter(pk=order_id, **scope)
-        .first()
-    )
-    if order is None:
-        raise OrderNotFound("There is no such order.")
-    return Edit(order, actor, clock.now())
 
 
 def _is_reused(order: Order) -> bool:
