@@ -1,16 +1,32 @@
 """Accounts, keys and the people of the back office."""
 
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from apps.accounts import services
 from apps.accounts.errors import ApiKeyRevoked
 from apps.accounts.models import Account, ApiKey, User
-from apps.common.admin import BaseModelAdmin, RecordInline
+from apps.common.admin import BaseModelAdmin, ModelAdmin, RecordInline
 
-admin.site.register(User, UserAdmin)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
+    """People who sign in here."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+
+
+@admin.register(Group)
+class RoleAdmin(GroupAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
+    """What people may do."""
 
 
 class ApiKeyInline(RecordInline):

@@ -1,9 +1,8 @@
 """The base of every page in the back office."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
@@ -11,6 +10,12 @@ from django.utils.functional import cached_property
 
 from apps.common.actor import Actor, ActorKind
 from apps.common.middleware import request_id_of
+
+if TYPE_CHECKING:  # unfold has no type hints: its classes are Django's with another face
+    from django.contrib.admin import ModelAdmin as ModelAdmin
+    from django.contrib.admin import TabularInline
+else:
+    from unfold.admin import ModelAdmin, TabularInline
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -39,7 +44,7 @@ class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the
         return len(rows)
 
 
-class BaseModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
+class BaseModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     """Rows are records: nothing is deleted here, and state is changed only by actions that call the
     same services as the API. A page may open fields for editing by naming them in `editable`.
 
@@ -92,7 +97,7 @@ class BaseModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in 
         return [*names, *(name for name in self.readonly_fields if name not in names)]
 
 
-class RecordInline(admin.TabularInline):  # type: ignore[type-arg]  # generic in the stubs alone
+class RecordInline(TabularInline):  # type: ignore[type-arg]  # generic in the stubs alone
     """Rows that belong to the object shown: to be read, not written."""
 
     extra = 0

@@ -14,7 +14,8 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from apps.common.leases import claim, settle
@@ -60,6 +61,15 @@ def owe(*, to: str, subject: str, text: str, attachments: Sequence[Attachment] =
         for one in attachments
     )
     wake_on_commit(JOB)
+
+
+@transaction.atomic
+def owe_again(messages: "QuerySet[Message]") -> int:
+    """Owe messages anew that were sent or given up; returns how many these were."""
+    ended = messages.filter(due_at=None)
+    count = ended.update(due_at=Now(), sent_at=None, failures=0, error="")
+    wake_on_commit(JOB)
+    return count
 
 
 def send_some() -> bool:

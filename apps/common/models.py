@@ -58,6 +58,7 @@ class Message(Leased):
     class Meta:
         verbose_name = "e-mail"
         indexes = [
+            models.Index(fields=["to"], name="message_to"),
             models.Index(
                 fields=["due_at"], name="message_due", condition=models.Q(due_at__isnull=False)
             ),

@@ -5,9 +5,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from unfold.forms import ActionForm
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
 from apps.common.admin import BaseModelAdmin, RecordInline, actor_of
 from apps.common.errors import DomainError
@@ -34,13 +35,19 @@ class StorefrontAdmin(BaseModelAdmin):
     search_help_text = "The start of a code or of an account's slug, or a whole id."
 
 
-class StockForm(ActionForm):
+class StockForm(ActionForm):  # type: ignore[misc]  # unfold has no type hints
     """The action of the list, with what `adjust_stock` needs."""
 
     delta = forms.IntegerField(
-        required=False, min_value=-MAX_ON_HAND, max_value=MAX_ON_HAND, label="Pieces (+/-):"
+        required=False,
+        min_value=-MAX_ON_HAND,
+        max_value=MAX_ON_HAND,
+        label="Pieces (+/-):",
+        widget=UnfoldAdminIntegerFieldWidget,
     )
-    reason = forms.CharField(required=False, max_length=200, label="Reason:")
+    reason = forms.CharField(
+        required=False, max_length=200, label="Reason:", widget=UnfoldAdminTextInputWidget
+    )
 
 
 @admin.register(Product)

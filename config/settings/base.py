@@ -17,6 +17,7 @@ OUTGOING_ALLOWED_NETWORKS = env.OUTGOING_ALLOWED_NETWORKS
 INVOICE_PAYMENT_DAYS = env.INVOICE_PAYMENT_DAYS
 
 INSTALLED_APPS = [
+    "unfold",  # its templates go before those of the admin
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -140,6 +140,19 @@ def test_a_message_that_another_worker_sends_is_left_alone(mailbox: Mailbox) -> 
     assert len(mailbox.arrived) == 1
 
 
+def test_what_was_given_up_can_be_owed_again(mailbox: Mailbox) -> None:
+    mailbox.refusals["anna@example.com"] = "550 no such user"
+    owe()
+    send()
+    mailbox.refusals.clear()
+
+    assert mail.owe_again(Message.objects.all()) == 1
+    send()
+
+    assert len(mailbox.arrived) == 1
+    assert mail.owe_again(Message.objects.filter(due_at__gt=Now())) == 0
+
+
 def test_what_was_done_long_ago_is_forgotten(mailbox: Mailbox) -> None:
     owe("old@example.com")
     owe("new@example.com")

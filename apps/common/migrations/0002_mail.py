@@ -56,6 +56,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "e-mail",
                 "indexes": [
+                    models.Index(fields=["to"], name="message_to"),
                     models.Index(
                         condition=models.Q(("due_at__isnull", False)),
                         fields=["due_at"],
