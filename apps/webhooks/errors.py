@@ -13,6 +13,35 @@ class DeliveryNotFound(NotFound):
     code = "delivery_not_found"
 
 
+class ReplayNotFound(NotFound):
+    code = "replay_not_found"
+
+
+class ReplayInProgress(Conflict):
+    """One at a time for each endpoint."""
+
+    code = "replay_in_progress"
+
+
+class ReplayEnded(Conflict):
+    code = "replay_ended"
+
+
+class SpanIsEmpty(Invalid):
+    """There is no time between the two ends of a replay."""
+
+    code = "empty_span"
+
+    @classmethod
+    def at_since(cls) -> Self:
+        """The error, pointing at `since`."""
+        detail = (
+            "There is nothing to replay between since and until: since must be before until and in the "
+            "past, and events are kept for 30 days."
+        )
+        return cls(detail, faults=[Fault("/since", cls.code, detail)])
+
+
 class AddressNotAllowed(Invalid):
     """The URL leads to an address that is not public."""
 

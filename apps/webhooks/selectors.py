@@ -3,11 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
 from apps.common.ids import uuid7_floor
-from apps.webhooks.errors import DeliveryNotFound, EndpointNotFound
-from apps.webhooks.models import Attempt, Delivery, Due, Endpoint
+from apps.webhooks.enums import DeliveryStatus
+from apps.webhooks.errors import DeliveryNotFound, EndpointNotFound, ReplayNotFound
+from apps.webhooks.models import Attempt, Delivery, Due, Endpoint, Replay
 
 SHOWN_ATTEMPTS = 100
 
@@ -64,6 +65,35 @@ def next_attempt(found: Delivery) -> datetime | None:
     """When a delivery from these selectors is tried next; None while it is being sent, and at rest."""
     moment: datetime | None = found.next_attempt_at  # type: ignore[attr-defined]  # by _deliveries
     return moment
+
+
+def replays(account_id: UUID, endpoint_id: UUID) -> QuerySet[Replay]:
+    """The replays to one endpoint; raises EndpointNotFound."""
+    return Replay.objects.filter(endpoint_id=endpoint(account_id, endpoint_id).id)
+
+
+def replay(account_id: UUID, endpoint_id: UUID, replay_id: UUID) -> Replay:
+    """One replay; raises ReplayNotFound."""
+    found = Replay.objects.filter(
+        pk=replay_id,
+        endpoint_id=endpoint_id,
+        endpoint__account_id=account_id,
+        endpoint__deleted_at=None,
+    ).first()
+    if found is None:
+        raise ReplayNotFound("There is no such replay.")
+    return found
+
+
+def replayed(replay_id: UUID) -> dict[str, int]:
+    """How many of the deliveries that a replay was the last to send again are in each state."""
+    rows = (
+        Delivery.objects.filter(replay_id=replay_id)
+        .order_by()
+        .values_list("status")
+        .annotate(count=Count("pk"))
+    )
+    return dict.fromkeys(DeliveryStatus.values, 0) | dict(rows)
 
 
 def _deliveries() -> QuerySet[Delivery]:

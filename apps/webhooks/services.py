@@ -195,6 +195,11 @@ def redeliver(*, account_id: UUID, delivery_id: UUID) -> Delivery:
     return delivery(account_id, delivery_id)
 
 
+def forget_expired_secrets() -> None:
+    """Remove secrets whose grace time is over."""
+    RetiredSecret.objects.filter(expires_at__lte=Now()).delete()
+
+
 @transaction.atomic
 def settle_backlogs() -> bool:
     """Go on with one endpoint whose deliveries do not follow its status yet; True when more may be."""

@@ -9,7 +9,8 @@ from apps.common.tasks import job
 from apps.webhooks.delivering import delivering
 from apps.webhooks.fanout import continue_fan_out
 from apps.webhooks.handlers import FAN_OUT
-from apps.webhooks.services import DELIVER
+from apps.webhooks.replays import REPLAY, continue_replay, trim_replays
+from apps.webhooks.services import DELIVER, forget_expired_secrets
 
 DRAIN_SECONDS = 10.0
 
@@ -24,6 +25,19 @@ def deliver() -> bool:
 def fan_out() -> bool:
     """Go on making deliveries of events that have more endpoints than one transaction serves."""
     return reconcile(continue_fan_out)
+
+
+@job(REPLAY)
+def replay() -> bool:
+    """Owe the next deliveries of replays, a batch at a time."""
+    return reconcile(continue_replay)
+
+
+@job("webhooks.trim")
+def trim() -> bool:
+    """Forget replays that ended long ago, and secrets that sign no more."""
+    forget_expired_secrets()
+    return trim_replays()
 
 
 @worker_init.connect
