@@ -78,6 +78,11 @@ class Endpoint(models.Model):
             models.Index(
                 fields=["id"], name="endpoint_stale", condition=models.Q(backlog_stale=True)
             ),
+            models.Index(
+                fields=["id"],
+                name="endpoint_failing",
+                condition=models.Q(status=EndpointStatus.FAILING),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -168,6 +173,11 @@ class Due(Leased):
     position = models.BigIntegerField(
         null=True, help_text="The event's, for what has an order_key: its place in that order."
     )
+    is_behind = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="It waits for what comes before it in its order.",
+    )
     holder = models.TextField(
         db_default="", editable=False, help_text="The process that took the last lease."
     )
@@ -185,8 +195,13 @@ class Due(Leased):
         indexes = [
             models.Index(
                 fields=["lane", "endpoint", "due_at"],
-                name="due_lane",
-                condition=models.Q(ready=True),
+                name="due_unordered",
+                condition=models.Q(ready=True, order_key=None),
+            ),
+            models.Index(
+                fields=["endpoint", "lane", "due_at"],
+                name="due_in_order",
+                condition=models.Q(ready=True, order_key__isnull=False),
             ),
             models.Index(
                 fields=["endpoint", "order_key", "position"],
