@@ -15,9 +15,10 @@ from apps.common import clock
 from apps.common.actor import Actor
 from apps.common.versions import require_version
 from apps.common.wakeups import wake_on_commit
+from apps.events.models import Event
 from apps.events.publishing import draft, publish
 from apps.webhooks.backlog import settle
-from apps.webhooks.enums import DeliveryStatus, DisabledReason, EndpointStatus, Reason
+from apps.webhooks.enums import DeliveryStatus, DisabledReason, EndpointStatus, Lane, Reason
 from apps.webhooks.errors import EndpointDeleted, EndpointDisabled, TooManySecrets
 from apps.webhooks.events import DISABLED, TEST, endpoint_object
 from apps.webhooks.models import Delivery, Due, Endpoint, RetiredSecret
@@ -181,16 +182,16 @@ def redeliver(*, account_id: UUID, delivery_id: UUID) -> Delivery:
     if target.deleted_at is not None:
         raise EndpointDeleted("The endpoint of this delivery has been deleted.")
     row = Delivery.objects.filter(pk=delivery_id)
-    if target.status == EndpointStatus.ENABLED:
-        _owe_now(found)
-        row.update(status=DeliveryStatus.PENDING, reason="", retry_step=0, updated_at=Now())
+    anew: dict[str, Any] = {"retry_step": 0, "replay_id": delivery_id, "updated_at": Now()}
+    if target.status != EndpointStatus.DISABLED:
+        _owe_now(found, target)
+        row.update(status=DeliveryStatus.PENDING, reason="", **anew)
         wake_on_commit(DELIVER)
     else:
         row.exclude(status=DeliveryStatus.PENDING).update(
             status=DeliveryStatus.PARKED,
             reason=Reason.ENDPOINT_DISABLED,
-            retry_step=0,
-            updated_at=Now(),
+            **anew,
         )
     return delivery(account_id, delivery_id)
 
@@ -210,16 +211,26 @@ def settle_backlogs() -> bool:
     return True
 
 
-def _owe_now(found: Delivery) -> None:
+def _owe_now(found: Delivery, target: Endpoint) -> None:
+    place = Event.objects.filter(pk=found.event_id).values_list("position", flat=True).first()
+    is_ordered = target.ordered and place is not None
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            INSERT INTO webhooks_due AS due (id, endpoint_id, ready, due_at, claims)
-            VALUES (%s, %s, true, now(), 0)
+            INSERT INTO webhooks_due AS due
+                   (id, endpoint_id, ready, lane, order_key, position, due_at, claims)
+            VALUES (%s, %s, true, %s, %s, %s, now(), 0)
             ON CONFLICT (id) DO UPDATE
-              SET ready = true, due_at = now(), lease_id = NULL, lease_until = NULL
+              SET ready = true, due_at = now(), lane = excluded.lane,
+                  lease_id = NULL, lease_until = NULL
               WHERE due.lease_until IS NULL OR due.lease_until < now()""",
-            [found.id, found.endpoint_id],
+            [
+                found.id,
+                found.endpoint_id,
+                Lane.REPLAY,
+                found.subject if is_ordered else None,
+                place if is_ordered else None,
+            ],
         )
 
 
