@@ -24,6 +24,8 @@ def _prepare(environ: "os._Environ[str]") -> None:
     environ["HTTPS"] = environ["DEBUG"] = "false"  # whatever a developer's .env says
     environ["DATABASE_POOL_SIZE"] = "40"  # for `concurrently`
     environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    environ["HUBSPOT_BASE_URL"] = "http://127.0.0.1:1"  # nobody; tests of the CRM set a simulator's
+    environ["HUBSPOT_ACCESS_TOKEN"] = ""
 
 
 _prepare(os.environ)

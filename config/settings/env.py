@@ -46,6 +46,11 @@ INVOICE_PAYMENT_DAYS = env.int("INVOICE_PAYMENT_DAYS", default=14)
 OUTGOING_ALLOWED_NETWORKS = [
     ip_network(cidr, strict=False) for cidr in env.list("OUTGOING_ALLOWED_NETWORKS", default=[])
 ]
+# The token of accounts that have none of their own; HubSpot's address, or a simulator's.
+HUBSPOT_ACCESS_TOKEN = env.str("HUBSPOT_ACCESS_TOKEN", default="")
+HUBSPOT_BASE_URL = env.str("HUBSPOT_BASE_URL", default="") or "https://api.hubapi.com"
+# The part of HubSpot's paths that names their version: `v3` until September 2027, or a date (2026-09).
+HUBSPOT_API_VERSION = env.str("HUBSPOT_API_VERSION", default="v3")
 
 _REQUIRED = {
     "SECRET_KEY": SECRET_KEY,

@@ -21,6 +21,7 @@ JOBS: dict[str, Job] = {
     "webhooks.replay": Job("fast", 1.0),
     "webhooks.trim": Job("slow", 600.0),
     "orders.expire": Job("slow", 2.0),
+    "crm.sync": Job("slow", 1.0),
     "orders.reconcile_stock": Job("slow", 3600.0),
     "common.heartbeat.fast": Job("fast", 10.0),
     "common.heartbeat.slow": Job("slow", 10.0),

@@ -51,6 +51,15 @@ class Household:
             "items": [{"sku": self.ids["sku"], "quantity": 1}],
         }
         self._make("orders", order, "order_id")
+        customer = {
+            "email": f"household-{number}@example.com",
+            "external_id": f"household-{number}",
+        }
+        self._make("customers", customer, "customer_id")
+        self.ids["external_id"] = customer["external_id"]
+        self._secrets.append(f"household-token-{number}")
+        connection = {"access_token": self._secrets[-1]}
+        assert self.client.put("/api/v1/crm/connection", connection).status_code == 200
         key = {"name": "household key", "scopes": ["orders:read"]}
         self._secrets.append(self._make("api-keys", key, "key_id")["api_key"])
         self._make(f"webhook-endpoints/{endpoint['id']}/test", {}, "delivery_id")

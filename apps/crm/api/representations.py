@@ -1,0 +1,159 @@
+"""How the connection and the attempts look to their account; customers are described in `events`."""
+
+from typing import Any
+
+from apps.common.clock import rfc3339
+from apps.common.schemas import (
+    boolean,
+    component,
+    enum,
+    free_object,
+    integer,
+    nullable,
+    obj,
+    string,
+    timestamp,
+    uuid,
+)
+from apps.crm.enums import Call, MissingContact, Outcome, PortalStatus
+from apps.crm.events import Standing, moment
+from apps.crm.models import Connection, Portal, SyncAttempt
+from apps.crm.services.mapping import DEFAULT
+
+_HUBSPOT = component(
+    "HubSpotStatus",
+    obj(
+        {
+            "status": enum(list(PortalStatus.values), "Whether it can be called at present."),
+            "since": nullable(timestamp()),
+            "resume_at": nullable(timestamp("When it is called again, while it cannot be.")),
+            "error": nullable(obj({"code": string(), "detail": string()})),
+            "rate_limit": nullable(integer("Calls per 10 s, as HubSpot last told it.")),
+            "daily_limit": nullable(integer("Calls per day.")),
+            "daily_remaining": nullable(integer()),
+            "calls": integer("Made with this token, ever."),
+            "changed": integer("Customers whose change HubSpot acknowledged, ever."),
+        }
+    ),
+)
+
+CONNECTION = component(
+    "CrmConnection",
+    obj(
+        {
+            "token_source": nullable(
+                enum(["account", "environment"], "Whose token is used; null when there is none.")
+            ),
+            "missing_contact": enum(list(MissingContact.values)),
+            "mapping": free_object("{field of a customer: HubSpot property}"),
+            "send_orders": boolean(),
+            "send_deals": boolean(),
+            "hubspot": _HUBSPOT,
+            "version": integer(),
+            "created_at": nullable(timestamp()),
+            "updated_at": nullable(timestamp()),
+        }
+    ),
+    example={
+        "token_source": "account",
+        "missing_contact": "create",
+        "mapping": DEFAULT,
+        "send_orders": True,
+        "send_deals": True,
+        "hubspot": {
+            "status": "ok",
+            "since": "2026-11-21T09:30:00.000000Z",
+            "resume_at": None,
+            "error": None,
+            "rate_limit": 190,
+            "daily_limit": 625000,
+            "daily_remaining": 624870,
+            "calls": 130,
+            "changed": 12800,
+        },
+        "version": 1,
+        "created_at": "2026-11-21T09:30:00.000000Z",
+        "updated_at": "2026-11-21T09:30:00.000000Z",
+    },
+)
+
+ATTEMPT = component(
+    "SyncAttempt",
+    obj(
+        {
+            "id": uuid(),
+            "call": enum(list(Call.values)),
+            "outcome": enum(list(Outcome.values), "What it meant for this customer."),
+            "status": nullable(integer("HTTP; null when HubSpot did not answer.")),
+            "code": nullable(string()),
+            "property": nullable(string()),
+            "detail": nullable(string()),
+            "correlation_id": nullable(string("HubSpot's, for its support.")),
+            "batch_size": integer("Customers in the same call."),
+            "duration_ms": integer(),
+            "at": timestamp(),
+        }
+    ),
+    example={
+        "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b22",
+        "call": "update",
+        "outcome": "synced",
+        "status": 200,
+        "code": None,
+        "property": None,
+        "detail": None,
+        "correlation_id": "7a2f8f0e-4b0c-4b5e-9d0a-3f1f5a0b8c11",
+        "batch_size": 100,
+        "duration_ms": 310,
+        "at": "2026-11-21T09:30:02.000000Z",
+    },
+)
+
+
+def connection_object(connection: Connection, standing: Standing) -> dict[str, Any]:
+    """Never the token."""
+    source = "account" if connection.token_digest else "environment"
+    is_stored = not connection._state.adding
+    return {
+        "token_source": source if standing.has_token else None,
+        "missing_contact": connection.missing_contact,
+        "mapping": connection.mapping if is_stored else DEFAULT,
+        "send_orders": connection.send_orders,
+        "send_deals": connection.send_deals,
+        "hubspot": _hubspot_object(standing.portal or Portal()),
+        "version": connection.version if is_stored else 0,
+        "created_at": rfc3339(connection.created_at) if is_stored else None,
+        "updated_at": rfc3339(connection.updated_at) if is_stored else None,
+    }
+
+
+def _hubspot_object(portal: Portal) -> dict[str, Any]:
+    is_known = not portal._state.adding
+    error = {"code": portal.error_code, "detail": portal.error_detail}
+    return {
+        "status": portal.status,
+        "since": rfc3339(portal.since) if is_known else None,
+        "resume_at": moment(portal.resume_at),
+        "error": error if portal.error_code else None,
+        "rate_limit": portal.rate_limit if is_known else None,
+        "daily_limit": portal.daily_limit,
+        "daily_remaining": portal.daily_remaining,
+        "calls": portal.calls,
+        "changed": portal.changed,
+    }
+
+
+def attempt_object(attempt: SyncAttempt) -> dict[str, Any]:
+    return {
+        "id": str(attempt.id),
+        "call": attempt.call,
+        "outcome": attempt.outcome,
+        "status": attempt.status,
+        "code": attempt.code or None,
+        "property": attempt.property or None,
+        "detail": attempt.detail or None,
+        "correlation_id": attempt.correlation_id or None,
+        "batch_size": attempt.batch_size,
+        "duration_ms": attempt.duration_ms,
+        "at": rfc3339(attempt.at),
+    }

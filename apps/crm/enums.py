@@ -1,0 +1,61 @@
+"""The words of the CRM app."""
+
+from django.db.models import TextChoices
+
+
+class SyncState(TextChoices):
+    """How far HubSpot is with a customer, as far as it concerns that customer alone."""
+
+    PENDING = "pending"  # something of it is owed to HubSpot
+    SYNCED = "synced"
+    FAILED = "failed"  # HubSpot refused it; not tried again before it changes or somebody asks
+    SKIPPED = "skipped"  # no such contact, and the account does not want one made
+
+
+# What the API shows instead of `pending` while the account has no token.
+NOT_CONFIGURED = "not_configured"
+
+
+class MissingContact(TextChoices):
+    """What becomes of a customer that HubSpot does not know."""
+
+    CREATE = "create"
+    SKIP = "skip"
+
+
+class PortalStatus(TextChoices):
+    """Whether HubSpot can be called with a token."""
+
+    OK = "ok"
+    UNAVAILABLE = "unavailable"  # network, 5xx, 423, 477
+    THROTTLED = "throttled"  # 429 of the short limits
+    PARKED = "parked"  # 429 of the daily limit
+    PAUSED = "paused"  # 401 or 403: somebody must do something
+
+
+class Call(TextChoices):
+    """The three calls of a sync, each for up to 100 customers."""
+
+    LOOKUP = "lookup"  # batch/read by e-mail
+    UPSERT = "upsert"  # batch/upsert by e-mail
+    UPDATE = "update"  # batch/update by contact id
+
+
+class Outcome(TextChoices):
+    """What a call meant for one customer."""
+
+    FOUND = "found"
+    SYNCED = "synced"
+    UNCHANGED = "unchanged"  # found, with all that was to be sent
+    SKIPPED = "skipped"
+    MISSING = "missing"
+    CONFLICT = "conflict"
+    REJECTED = "rejected"
+    WAITING = "waiting"
+
+
+MAX_NAME = 200
+MAX_EXTERNAL_ID = 100  # as long as the `customer_id` of an order
+MAX_EMAIL = 254
+MAX_MAPPING = 100
+MAX_PROPERTIES_BYTES = 16_384

@@ -1,0 +1,252 @@
+"""Customers, what HubSpot has of them, and the connection of an account to HubSpot."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower, Now
+
+from apps.accounts.models import Account
+from apps.common import partitions
+from apps.common.encryption import EncryptedTextField
+from apps.common.ids import uuid7
+from apps.common.leases import Leased
+from apps.crm.enums import (
+    MAX_EMAIL,
+    MAX_EXTERNAL_ID,
+    MAX_NAME,
+    Call,
+    MissingContact,
+    Outcome,
+    PortalStatus,
+    SyncState,
+)
+
+ATTEMPTS_KEPT = timedelta(days=30)
+
+
+class Customer(models.Model):
+    """Somebody who buys, as the account's own programs know them."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    email = models.CharField(
+        max_length=MAX_EMAIL, null=True, help_text="In lower case; empty once erased."
+    )
+    first_name = models.CharField(max_length=MAX_NAME, null=True, blank=True)
+    last_name = models.CharField(max_length=MAX_NAME, null=True, blank=True)
+    external_id = models.CharField(
+        max_length=MAX_EXTERNAL_ID, null=True, help_text="What orders call it: their customer_id."
+    )
+    properties: "models.JSONField[Any, Any]" = models.JSONField(default=dict)
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    erased_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = [
+            # HubSpot has one contact of an address, so two customers cannot have one.
+            models.UniqueConstraint(fields=["account", "email"], name="customer_email"),
+            models.UniqueConstraint(fields=["account", "external_id"], name="customer_external_id"),
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="customer_email_lower"),
+            models.CheckConstraint(
+                condition=Q(email=None, erased_at__isnull=False)
+                | Q(email__isnull=False, erased_at=None),
+                name="customer_erased",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="customer_account"),
+            # For the start of an address or id, whatever the database's collation.
+            models.Index(
+                fields=["account", "email"],
+                name="customer_email_start",
+                opclasses=["uuid_ops", "varchar_pattern_ops"],
+            ),
+            models.Index(
+                fields=["account", "external_id"],
+                name="customer_external_id_start",
+                opclasses=["uuid_ops", "varchar_pattern_ops"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.email or "(erased)"
+
+
+class Contact(Leased):
+    """What HubSpot has of a customer and what it is still owed: the due row of `crm.sync`.
+
+    Level-triggered: HubSpot is owed something while `revision` is above `synced_revision`, however
+    many edits lie between. Who sends notes in `sending` what is on its way, before it goes, and what
+    HubSpot confirmed in `acknowledged`, afterwards; a worker killed in between leaves `sending`, and its
+    members are sent again whatever they are now. So only what differs is ever sent, and nothing is
+    believed to be there of which that is not certain.
+    """
+
+    customer = models.OneToOneField(
+        Customer, models.PROTECT, primary_key=True, db_column="id", related_name="contact"
+    )
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    state = models.CharField(
+        max_length=20, choices=SyncState.choices, default=SyncState.PENDING.value
+    )
+    revision = models.PositiveIntegerField(
+        default=1, help_text="Counts what HubSpot has to learn of the customer."
+    )
+    synced_revision = models.PositiveIntegerField(default=0)
+    portal_key = models.CharField(
+        max_length=64, blank=True, help_text="Where contact_id is known; another token asks again."
+    )
+    contact_id = models.CharField(max_length=40, null=True)
+    acknowledged: "models.JSONField[Any, Any]" = models.JSONField(
+        default=dict, help_text="HubSpot properties as HubSpot last confirmed them."
+    )
+    sending: "models.JSONField[Any, Any]" = models.JSONField(
+        null=True, help_text="Those sent without a known outcome."
+    )
+    batch_limit = models.PositiveSmallIntegerField(
+        null=True, help_text="How many may go with it, after a batch was refused as a whole."
+    )
+    failures = models.PositiveSmallIntegerField(default=0, help_text="In a row, without outcome.")
+    error_code = models.CharField(max_length=100, blank=True)
+    error_property = models.CharField(max_length=200, blank=True)
+    error_detail = models.CharField(max_length=1000, blank=True)
+    synced_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(synced_revision__lte=F("revision")), name="contact_revision"
+            ),
+            models.CheckConstraint(
+                condition=Q(state=SyncState.PENDING, due_at__isnull=False)
+                | Q(due_at=None) & ~Q(state=SyncState.PENDING),
+                name="contact_due",
+            ),
+            # Two customers never write to one contact.
+            models.UniqueConstraint(
+                fields=["contact_id", "portal_key", "account"],
+                name="contact_of_one_customer",
+                condition=Q(contact_id__isnull=False) & ~Q(portal_key=""),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["account", "due_at"],
+                name="contact_owed",
+                condition=Q(due_at__isnull=False),
+            ),
+            models.Index(fields=["account", "state", "-customer"], name="contact_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} {self.synced_revision}/{self.revision}"
+
+
+class Connection(models.Model):
+    """How an account is connected to HubSpot; without one the environment's token and defaults hold."""
+
+    account = models.OneToOneField(
+        Account, models.PROTECT, primary_key=True, related_name="+", db_column="id"
+    )
+    access_token = EncryptedTextField(null=True, help_text="Empty: the environment's token.")
+    token_digest = models.CharField(max_length=64, blank=True, editable=False)
+    missing_contact = models.CharField(
+        max_length=10, choices=MissingContact.choices, default=MissingContact.CREATE.value
+    )
+    mapping: "models.JSONField[Any, Any]" = models.JSONField(
+        default=dict, help_text="{field of the customer: HubSpot property}, besides the e-mail."
+    )
+    send_orders = models.BooleanField(default=True)
+    send_deals = models.BooleanField(default=True)
+    resync_after = models.UUIDField(
+        null=True,
+        editable=False,
+        help_text="While all customers are being owed anew: the last one that was.",
+    )
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(access_token=None, token_digest="")
+                | Q(access_token__isnull=False) & ~Q(token_digest=""),
+                name="connection_token",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["account"],
+                name="connection_resync",
+                condition=Q(resync_after__isnull=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account}"
+
+
+class Portal(models.Model):
+    """A token at an address of HubSpot's: what is left of its limits, and whether it answers.
+
+    All workers share this row, so the budget holds over all of them; it is locked for single
+    statements only, never while HubSpot is asked.
+    """
+
+    key = models.CharField(
+        primary_key=True, max_length=64, help_text="SHA-256 of the address and the token's digest."
+    )
+    recent = ArrayField(models.DateTimeField(), default=list, help_text="The latest calls.")
+    rate_limit = models.PositiveIntegerField(default=100, help_text="Calls per interval.")
+    interval_seconds = models.FloatField(default=10)
+    daily_limit = models.PositiveIntegerField(null=True)
+    daily_remaining = models.IntegerField(null=True)
+    status = models.CharField(
+        max_length=20, choices=PortalStatus.choices, default=PortalStatus.OK.value
+    )
+    resume_at = models.DateTimeField(null=True, help_text="Not called before.")
+    failures = models.PositiveIntegerField(default=0, help_text="In a row.")
+    error_code = models.CharField(max_length=100, blank=True)
+    error_detail = models.CharField(max_length=1000, blank=True)
+    since = models.DateTimeField(db_default=Now(), help_text="When it came to this status.")
+    calls = models.BigIntegerField(default=0, help_text="Calls made, ever.")
+    changed = models.BigIntegerField(
+        default=0, help_text="Customers of which HubSpot acknowledged a change, ever."
+    )
+
+    def __str__(self) -> str:
+        return f"{self.key[:12]}… {self.status}"
+
+
+class SyncAttempt(models.Model):
+    """What a call to HubSpot meant for one customer. Partitioned by week on `id`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account_id = models.UUIDField()
+    customer_id = models.UUIDField()
+    call = models.CharField(max_length=20, choices=Call.choices)
+    outcome = models.CharField(max_length=20, choices=Outcome.choices)
+    revision = models.PositiveIntegerField(help_text="The revision that was sent.")
+    status = models.PositiveSmallIntegerField(null=True, help_text="HTTP; empty without answer.")
+    code = models.CharField(max_length=100, blank=True)
+    property = models.CharField(max_length=200, blank=True)
+    detail = models.CharField(max_length=1000, blank=True)
+    correlation_id = models.CharField(max_length=100, blank=True, help_text="HubSpot's.")
+    batch_size = models.PositiveSmallIntegerField(help_text="Customers in the same call.")
+    duration_ms = models.PositiveIntegerField()
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["customer_id", "-id"], name="syncattempt_customer")]
+
+    def __str__(self) -> str:
+        return f"{self.call} {self.outcome} {self.code}".strip()
+
+
+partitions.register(SyncAttempt._meta.db_table, keep=ATTEMPTS_KEPT)

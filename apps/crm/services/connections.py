@@ -1,0 +1,118 @@
+"""How an account is connected to HubSpot: which token, what is sent, what becomes of missing contacts."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from apps.accounts.models import Account
+from apps.common.retries import retried
+from apps.common.versions import require_version
+from apps.common.wakeups import wake_on_commit
+from apps.crm.enums import PortalStatus
+from apps.crm.errors import ConnectionNotFound
+from apps.crm.models import Connection, Contact, Portal
+from apps.crm.selectors import connection, environment_digest, portal_key, token_digest
+from apps.crm.services.customers import SYNC, owe
+from apps.crm.services.mapping import check_mapping
+
+RESYNC_BATCH = 1000
+NOTHING = UUID(int=0)
+
+# Settings of which a change may make any customer different in HubSpot.
+_OF_CUSTOMERS = ("token_digest", "mapping", "missing_contact")
+
+
+@retried
+@transaction.atomic
+def put_connection(
+    *, account_id: UUID, fields: Mapping[str, Any], expected: frozenset[int] | None = None
+) -> Connection:
+    """Make the account's connection or bring it into this state; raises MappingInvalid, Stale.
+
+    Without `access_token` the present one stays; None means the environment's. When the change may
+    concern customers, all of them are owed anew, in batches by `crm.sync`; what HubSpot has already is
+    not sent. A pause after 401 or 403 ends.
+    """
+    check_mapping(fields["mapping"])
+    # So that two first PUTs do not both find nothing; the account's row is there to be locked.
+    Account.objects.select_for_update(no_key=True).get(pk=account_id)
+    before = connection(account_id)
+    if expected is not None:
+        require_version(before.version if before else 0, expected)
+    after = Connection(account_id=account_id, **_columns(fields, before))
+    if before is None:
+        after.resync_after = NOTHING
+        after.save(force_insert=True)
+    else:
+        _change(before, after)
+    _resume(after)
+    wake_on_commit(SYNC)
+    return Connection.objects.get(pk=account_id)
+
+
+@retried
+@transaction.atomic
+def delete_connection(*, account_id: UUID, expected: frozenset[int] | None = None) -> None:
+    """Forget the connection and its token; the environment's token, if any, holds from now on.
+    Raises ConnectionNotFound, Stale."""
+    present = Connection.objects.select_for_update().filter(pk=account_id).first()
+    if present is None:
+        raise ConnectionNotFound("You have no connection to HubSpot of your own.")
+    require_version(present.version, expected)
+    Connection.objects.filter(pk=account_id).delete()
+
+
+@transaction.atomic
+def continue_resync() -> bool:
+    """Owe the next customers of a connection that changed; False when no connection waits for it."""
+    waiting = Connection.objects.select_for_update(skip_locked=True).filter(
+        resync_after__isnull=False
+    )
+    row = waiting.order_by("pk").first()
+    if row is None:
+        return False
+    batch = list(
+        Contact.objects.filter(account_id=row.pk, pk__gt=row.resync_after, customer__erased_at=None)
+        .order_by("pk")
+        .values_list("pk", flat=True)[:RESYNC_BATCH]
+    )
+    owe(batch)
+    after = batch[-1] if len(batch) == RESYNC_BATCH else None
+    Connection.objects.filter(pk=row.pk).update(resync_after=after)
+    return True
+
+
+def _columns(fields: Mapping[str, Any], before: Connection | None) -> dict[str, Any]:
+    columns = dict(fields)
+    if "access_token" in fields:
+        token = fields["access_token"]
+        columns["token_digest"] = token_digest(token) if token else ""
+    elif before is not None:
+        columns["access_token"] = before.access_token
+        columns["token_digest"] = before.token_digest
+    return columns
+
+
+def _change(before: Connection, after: Connection) -> None:
+    names = ("access_token", *_OF_CUSTOMERS, "send_orders", "send_deals")
+    altered = {
+        name: getattr(after, name)
+        for name in names
+        if getattr(after, name) != getattr(before, name)
+    }
+    if not altered:
+        return
+    if altered.keys() & set(_OF_CUSTOMERS):
+        altered["resync_after"] = NOTHING
+    Connection.objects.filter(pk=before.pk).update(
+        **altered, version=F("version") + 1, updated_at=Now()
+    )
+
+
+def _resume(row: Connection) -> None:
+    digest = row.token_digest or environment_digest()
+    Portal.objects.filter(pk=portal_key(digest), status=PortalStatus.PAUSED).update(resume_at=Now())
