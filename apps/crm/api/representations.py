@@ -82,6 +82,7 @@ ATTEMPT = component(
     obj(
         {
             "id": uuid(),
+            "customer_id": uuid(),
             "call": enum(list(Call.values)),
             "outcome": enum(list(Outcome.values), "What it meant for this customer."),
             "status": nullable(integer("HTTP; null when HubSpot did not answer.")),
@@ -96,6 +97,7 @@ ATTEMPT = component(
     ),
     example={
         "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b22",
+        "customer_id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b21",
         "call": "update",
         "outcome": "synced",
         "status": 200,
@@ -146,6 +148,7 @@ def _hubspot_object(portal: Portal) -> dict[str, Any]:
 def attempt_object(attempt: SyncAttempt) -> dict[str, Any]:
     return {
         "id": str(attempt.id),
+        "customer_id": str(attempt.customer_id),
         "call": attempt.call,
         "outcome": attempt.outcome,
         "status": attempt.status,
