@@ -4,14 +4,15 @@ from typing import Any
 
 from rest_framework import serializers
 
-from apps.common.api.fields import Integer, Many, Text
+from apps.common.api.fields import Choice, Integer, Many, Text
 from apps.common.api.pagination import PageQuery
 from apps.common.api.serializers import Body
 from apps.common.outgoing import guard
 from apps.events.catalogue import event_types
 from apps.events.patterns import is_pattern, matches
-from apps.webhooks.enums import DeliveryStatus
+from apps.webhooks.enums import DeliveryStatus, ReplayOnly
 from apps.webhooks.errors import AddressNotAllowed
+from apps.webhooks.replays import DEFAULT_RATE, MAX_RATE
 
 MAX_EVENT_TYPES = 50
 DEFAULT_GRACE_SECONDS = 24 * 3600
@@ -75,6 +76,31 @@ class SecretRotation(Body):
     )
 
 
+class ReplayInput(Body):
+    since = serializers.DateTimeField(help_text="Where it begins (RFC 3339).")
+    until = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="Where it ends; now, unless it is earlier."
+    )
+    event_types = Many(
+        child=EventPattern(),
+        min_length=1,
+        max_length=MAX_EVENT_TYPES,
+        required=False,
+        allow_null=True,
+        help_text="Only these of what the endpoint listens to.",
+    )
+    only = Choice(
+        choices=ReplayOnly.choices,
+        help_text="`failed` deliveries, or `all` events, also those it has never got.",
+    )
+    rate = Integer(
+        min_value=1,
+        max_value=MAX_RATE,
+        default=DEFAULT_RATE,
+        help_text="How many are sent a second at most.",
+    )
+
+
 class NoBody(Body):
     """A call without input: nothing, or an empty object."""
 
@@ -82,6 +108,9 @@ class NoBody(Body):
 class DeliveriesQuery(PageQuery):
     status = serializers.ChoiceField(choices=DeliveryStatus.choices, required=False)
     event_type = EventPattern(required=False, help_text="A type or a family like `deal.*`.")
+    replay_id = serializers.UUIDField(
+        required=False, help_text="What this replay was the last to send again."
+    )
     since = serializers.DateTimeField(
         required=False, help_text="Deliveries made at or after this time (RFC 3339)."
     )

@@ -1,4 +1,4 @@
-"""Endpoints, their deliveries, and sending again."""
+"""Endpoints and their secrets."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -21,22 +21,17 @@ from apps.common.schemas import page
 from apps.webhooks import selectors, services
 from apps.webhooks.api.representations import (
     DELIVERY,
-    DELIVERY_WITH_ATTEMPTS,
     ENDPOINT_WITH_SECRET,
-    attempt_object,
     delivery_object,
     endpoint_with_secret,
 )
 from apps.webhooks.api.serializers import (
-    DeliveriesQuery,
     NoBody,
     SecretRotation,
     WebhookEndpointInput,
 )
 from apps.webhooks.errors import (
     AddressNotAllowed,
-    DeliveryNotFound,
-    EndpointDeleted,
     EndpointDisabled,
     EndpointNotFound,
     TooManySecrets,
@@ -96,14 +91,10 @@ _TOO_MANY = refusal(
         "end, or send a shorter grace_seconds."
     ),
 )
-_DISABLED = refusal(
+DISABLED = refusal(
     "A disabled endpoint", EndpointDisabled("The endpoint is disabled. Enable it first.")
 )
-_DELETED = refusal(
-    "A deleted endpoint", EndpointDeleted("The endpoint of this delivery has been deleted.")
-)
-_NO_ENDPOINT = EndpointNotFound("There is no such endpoint.")
-_NO_DELIVERY = DeliveryNotFound("There is no such delivery.")
+NO_ENDPOINT = EndpointNotFound("There is no such endpoint.")
 
 Handler = Callable[..., HttpResponse]
 
@@ -171,7 +162,7 @@ class EndpointView(ApiView):
     """One endpoint."""
 
     scope = "webhooks"
-    not_found = _NO_ENDPOINT
+    not_found = NO_ENDPOINT
 
     @extend_schema(
         operation_id="get_webhook_endpoint",
@@ -225,7 +216,7 @@ class RotateSecretView(ApiView):
     """A new secret."""
 
     scope = "webhooks"
-    not_found = _NO_ENDPOINT
+    not_found = NO_ENDPOINT
     secret_fields = ("secret",)
 
     @extend_schema(
@@ -254,7 +245,7 @@ class EnableView(ApiView):
     """Enabling what was disabled."""
 
     scope = "webhooks"
-    not_found = _NO_ENDPOINT
+    not_found = NO_ENDPOINT
 
     @extend_schema(
         operation_id="enable_webhook_endpoint",
@@ -276,7 +267,7 @@ class EndpointTestView(ApiView):
     """A test event."""
 
     scope = "webhooks"
-    not_found = _NO_ENDPOINT
+    not_found = NO_ENDPOINT
 
     @extend_schema(
         operation_id="test_webhook_endpoint",
@@ -286,7 +277,7 @@ class EndpointTestView(ApiView):
             "`event_types` say. `GET /deliveries/{id}` tells what became of it."
         ),
         request=NoBody,
-        examples=[_DISABLED],
+        examples=[DISABLED],
         responses={202: DELIVERY},
     )
     @idempotent
@@ -295,79 +286,6 @@ class EndpointTestView(ApiView):
         delivery = services.send_test(
             account_id=self.principal.account_id, endpoint_id=endpoint_id, actor=self.actor
         )
-        return Json(delivery_object(delivery), status=202)
-
-
-@extend_schema(tags=["Webhooks"])
-class EndpointDeliveriesView(ApiView):
-    """The log of an endpoint."""
-
-    scope = "webhooks"
-    not_found = _NO_ENDPOINT
-
-    @extend_schema(
-        operation_id="list_deliveries",
-        summary="List an endpoint's deliveries",
-        description="Newest first, kept for 30 days.",
-        parameters=[DeliveriesQuery],
-        responses={200: page(DELIVERY)},
-    )
-    def get(self, request: Request, endpoint_id: UUID) -> HttpResponse:
-        query = parse_query(DeliveriesQuery, request)
-        rows = selectors.deliveries(
-            self.principal.account_id,
-            endpoint_id,
-            status=query.get("status"),
-            event_type=query.get("event_type"),
-            since=query.get("since"),
-        )
-        return keyset_page(request, rows, delivery_object, query)
-
-
-@extend_schema(tags=["Webhooks"])
-class DeliveryView(ApiView):
-    """One delivery."""
-
-    scope = "webhooks"
-    not_found = _NO_DELIVERY
-
-    @extend_schema(
-        operation_id="get_delivery",
-        summary="Get a delivery with its attempts",
-        responses={200: DELIVERY_WITH_ATTEMPTS},
-    )
-    def get(self, request: Request, delivery_id: UUID) -> HttpResponse:
-        delivery = selectors.delivery(self.principal.account_id, delivery_id)
-        shown = delivery_object(delivery)
-        tag = etag(delivery.attempt_count, delivery.status, shown["next_attempt_at"])
-        return not_modified(request, tag) or Json(
-            {**shown, "attempts": [attempt_object(one) for one in selectors.attempts(delivery)]},
-            headers={"ETag": tag},
-        )
-
-
-@extend_schema(tags=["Webhooks"])
-class RedeliverView(ApiView):
-    """Sending again."""
-
-    scope = "webhooks"
-    not_found = _NO_DELIVERY
-
-    @extend_schema(
-        operation_id="redeliver",
-        summary="Send a delivery again",
-        description=(
-            "In any state, with the same `webhook-id` and body, and the retry schedule from its start. "
-            "To a disabled endpoint it is sent once that is enabled."
-        ),
-        request=NoBody,
-        examples=[_DELETED],
-        responses={202: DELIVERY},
-    )
-    @idempotent
-    def post(self, request: Request, delivery_id: UUID) -> HttpResponse:
-        parse_body(NoBody, request)
-        delivery = services.redeliver(account_id=self.principal.account_id, delivery_id=delivery_id)
         return Json(delivery_object(delivery), status=202)
 
 
