@@ -1,10 +1,8 @@
 """`/metrics` for Prometheus: what is owed, read from the database; what happened, from each process."""
 
 import hmac
-import ipaddress
 import os
 from collections.abc import Iterable
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
@@ -14,6 +12,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+
+from apps.backoffice.local import is_local
 
 # Each gauge is one index range, and counting stops at this many rows.
 COUNT_LIMIT = 10_000
@@ -74,7 +74,7 @@ class OwedWork(Collector):
 
 def metrics(request: HttpRequest) -> HttpResponse:
     """For the loopback interface, or for who knows METRICS_TOKEN (`Authorization: Bearer …`)."""
-    if not (_has_token(request) or _is_local(request)):
+    if not (_has_token(request) or is_local(request)):
         raise PermissionDenied
     owed = CollectorRegistry()
     owed.register(OwedWork())
@@ -96,14 +96,3 @@ def _has_token(request: HttpRequest) -> bool:
     given = request.headers.get("Authorization", "").encode()
     wanted = f"Bearer {settings.METRICS_TOKEN}".encode()
     return bool(settings.METRICS_TOKEN) and hmac.compare_digest(given, wanted)
-
-
-def _is_local(request: HttpRequest) -> bool:
-    """Directly from this machine; what a proxy forwards comes from who knows where."""
-    meta: dict[str, Any] = request.META
-    if "HTTP_X_FORWARDED_FOR" in meta or "HTTP_FORWARDED" in meta:
-        return False
-    try:
-        return ipaddress.ip_address(meta.get("REMOTE_ADDR", "")).is_loopback
-    except ValueError:
-        return False

@@ -1,9 +1,9 @@
 from django.urls import path
-from django.views.generic import RedirectView
 
+from apps.backoffice.home import home
 from apps.backoffice.metrics import metrics
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/api/docs/")),
-    path("metrics", metrics),
+    path("", home, name="home"),
+    path("metrics", metrics, name="metrics"),
 ]

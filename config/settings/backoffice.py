@@ -2,6 +2,11 @@
 
 from typing import Any
 
+from config.settings import env
+
+# Written by `seed_demo`: who opens the first page on this very machine is shown the demo's keys.
+DEMO_FILE = env.DATA_DIR / "demo.json"
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Tradepost",
     "SITE_HEADER": "Tradepost",
