@@ -242,7 +242,10 @@ def shipment_object(
     """`skus` are those of the order's lines, by their ids."""
     return {
         "id": str(shipment.id),
-        "items": [{"sku": skus[item.line_id], "quantity": item.quantity} for item in items],
+        "items": [
+            {"sku": skus[item.line_id], "quantity": item.quantity}
+            for item in sorted(items, key=lambda item: item.id)
+        ],
         "tracking_company": shipment.tracking_company,
         "tracking_number": shipment.tracking_number,
         "tracking_link": shipment.tracking_link,
@@ -254,7 +257,7 @@ def returned_items(items: Iterable[ReturnItem], skus: Mapping[UUID, str]) -> lis
     """What came back in one return; `skus` are those of the order's lines, by their ids."""
     return [
         {"sku": skus[item.line_id], "quantity": item.quantity, "restock": item.restock}
-        for item in items
+        for item in sorted(items, key=lambda item: item.id)
     ]
 
 

@@ -399,7 +399,7 @@ class Erasure(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
-    customer_id = models.CharField(max_length=100)
+    customer_id = models.TextField()
     after = models.UUIDField(help_text="The last order done; they are taken in the order of ids.")
     created_at = models.DateTimeField(db_default=Now())
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, prefetch_related_objects
 
 from apps.common.ids import uuid7_floor
 from apps.orders.errors import OrderNotFound, ProductNotFound, StorefrontNotFound
@@ -14,7 +14,10 @@ from apps.orders.models import (
     Order,
     OrderChange,
     OrderLine,
+    Payment,
     Product,
+    Return,
+    Shipment,
     Stock,
     StockMovement,
     Storefront,
@@ -119,6 +122,44 @@ def order(account_id: UUID, order_id: UUID) -> Order:
 def lines_of(order: Order) -> list[OrderLine]:
     """The lines in the order in which they were added; from memory when they were prefetched."""
     return sorted(order.lines.all(), key=lambda line: line.id)
+
+
+def shipments_of(order: Order, lines: Iterable[OrderLine]) -> list[Shipment]:
+    """The shipments, oldest first; from memory when they were prefetched (`shipments__items`), and
+    without a query when nothing was shipped."""
+    if not any(line.shipped for line in lines):
+        return []
+    prefetch_related_objects([order], "shipments__items")
+    return sorted(order.shipments.all(), key=lambda shipment: shipment.id)
+
+
+def shipments(account_id: UUID, order_id: UUID) -> "QuerySet[Shipment]":
+    """The shipments of an order with their items; raises OrderNotFound."""
+    rows = Shipment.objects.filter(order=order(account_id, order_id))
+    return rows.prefetch_related("items__line")
+
+
+def returns(account_id: UUID, order_id: UUID) -> "QuerySet[Return]":
+    """The returns of an order with their items; raises OrderNotFound."""
+    rows = Return.objects.filter(order=order(account_id, order_id))
+    return rows.prefetch_related("items__line")
+
+
+def payments(account_id: UUID, order_id: UUID) -> "QuerySet[Payment]":
+    """The payments of an order; raises OrderNotFound."""
+    rows = Payment.objects.select_related("order")
+    return rows.filter(order=order(account_id, order_id))
+
+
+def orders_of_customer(
+    account_id: UUID, customer_id: str, *, after: UUID, limit: int
+) -> list[UUID]:
+    """Ids of a customer's orders after this one, in their order, deleted ones among them."""
+    rows = Order.objects.filter(account_id=account_id, customer_id=customer_id, pk__gt=after)
+    # Each half has an index of its own.
+    halves = (rows.filter(deleted_at=None), rows.filter(deleted_at__isnull=False))
+    ids = [half.order_by("pk").values_list("pk", flat=True)[:limit] for half in halves]
+    return sorted({*ids[0], *ids[1]})[:limit]
 
 
 def history(account_id: UUID, order_id: UUID) -> "QuerySet[OrderChange]":

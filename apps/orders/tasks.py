@@ -2,7 +2,7 @@
 
 from apps.common.leases import reconcile
 from apps.common.tasks import job
-from apps.orders.services import orders, reconciling
+from apps.orders.services import erasing, orders, reconciling
 
 
 @job(orders.EXPIRE)
@@ -16,3 +16,9 @@ def reconcile_stock() -> bool:
     """Compare the counters of stock with the ledger, and raise the alarm when they differ."""
     reconciling.reconcile_stock()
     return False
+
+
+@job(erasing.ERASE)
+def erase() -> bool:
+    """Blank the personal data of customers that were erased, a batch of orders at a time."""
+    return reconcile(erasing.erase_some)

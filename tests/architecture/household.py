@@ -48,9 +48,10 @@ class Household:
         order = {
             "storefront": storefront["code"],
             "customer_id": f"household-customer-{number}",
-            "items": [{"sku": self.ids["sku"], "quantity": 1}],
+            "items": [{"sku": self.ids["sku"], "quantity": 2}],
         }
         self._make("orders", order, "order_id")
+        self._fill_order(f"/api/v1/orders/{self.ids['order_id']}", f"household-{number}")
         customer = {
             "email": f"household-{number}@example.com",
             "external_id": f"household-{number}",
@@ -74,6 +75,18 @@ class Household:
         made: dict[str, Any] = answer.json()
         self.ids[parameter] = made["id"]
         return made
+
+    def _fill_order(self, order: str, mark: str) -> None:
+        """Something in each of its lists; it stays confirmed, and has an item left to ship."""
+        assert self.client.patch(order, {"status": "confirmed"}).status_code == 200
+        one = [{"sku": self.ids["sku"], "quantity": 1}]
+        for what, body in (
+            ("payments", {"kind": "authorized", "amount": 5, "reference": mark}),
+            ("shipments", {"items": one, "tracking_number": mark}),
+            ("returns", {"reason": mark}),
+        ):
+            answer = self.client.post(f"{order}/{what}", body)
+            assert answer.status_code == 201, answer.content
 
     def marks(self) -> list[str]:
         """Texts that no stranger may ever read: ids, secrets, names."""

@@ -1,10 +1,12 @@
 """How the objects of the orders app look to their owner; what events tell too is in `events`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from apps.common.clock import rfc3339
 from apps.common.schemas import (
+    array,
+    boolean,
     component,
     enum,
     free_object,
@@ -15,9 +17,26 @@ from apps.common.schemas import (
     timestamp,
     uuid,
 )
-from apps.orders.enums import MovementKind
-from apps.orders.events import ORDER_EXAMPLE, ORDER_PROPERTIES, order_object
-from apps.orders.models import Order, OrderChange, OrderLine, StockMovement, Storefront
+from apps.orders.enums import MovementKind, OrderStatus, PaymentKind
+from apps.orders.events import (
+    ORDER_EXAMPLE,
+    ORDER_PROPERTIES,
+    order_object,
+    returned_items,
+    shipment_object,
+)
+from apps.orders.models import (
+    Order,
+    OrderChange,
+    OrderLine,
+    Payment,
+    Return,
+    Shipment,
+    StockMovement,
+    Storefront,
+)
+from apps.orders.selectors import shipments_of
+from apps.orders.states import Way
 
 ADDRESS_FIELDS: dict[str, int] = {
     "name": 200,
@@ -78,14 +97,125 @@ STOREFRONT = component(
     },
 )
 
+SHIPMENT = component(
+    "Shipment",
+    obj(
+        {
+            "id": uuid(),
+            "items": array(obj({"sku": string(), "quantity": integer()})),
+            "tracking_company": nullable(string()),
+            "tracking_number": nullable(string()),
+            "tracking_link": nullable(string(format="uri")),
+            "created_at": timestamp(),
+        }
+    ),
+    example={
+        "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b09",
+        "items": [{"sku": "MUG-BLUE", "quantity": 1}],
+        "tracking_company": "DHL",
+        "tracking_number": "00340434161094042557",
+        "tracking_link": "https://www.dhl.com/track?id=00340434161094042557",
+        "created_at": "2026-11-21T09:50:00.000000Z",
+    },
+)
+
+RETURN = component(
+    "Return",
+    obj(
+        {
+            "id": uuid(),
+            "items": array(
+                obj(
+                    {
+                        "sku": string(),
+                        "quantity": integer(),
+                        "restock": boolean("Back in stock; if not, written off."),
+                    }
+                )
+            ),
+            "reason": string(),
+            "created_at": timestamp(),
+        }
+    ),
+    example={
+        "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b0a",
+        "items": [{"sku": "MUG-BLUE", "quantity": 1, "restock": False}],
+        "reason": "broken on the way",
+        "created_at": "2026-11-25T14:10:00.000000Z",
+    },
+)
+
+PAYMENT = component(
+    "Payment",
+    obj(
+        {
+            "id": uuid(),
+            "kind": enum(list(PaymentKind.values)),
+            "amount": integer("In the currency's minor unit."),
+            "currency": string("The order's; ISO 4217."),
+            "reference": string("The payment service's own; one payment of each kind has it."),
+            "created_at": timestamp(),
+        }
+    ),
+    example={
+        "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b0b",
+        "kind": "captured",
+        "amount": 2500,
+        "currency": "EUR",
+        "reference": "ch_3Qx7",
+        "created_at": "2026-11-21T09:31:00.000000Z",
+    },
+)
+
+TRANSITIONS = component(
+    "OrderTransitions",
+    obj(
+        {
+            "order_id": uuid(),
+            "status": enum(list(OrderStatus.values), "Where the order stands."),
+            "transitions": array(
+                obj(
+                    {
+                        "to": enum(list(OrderStatus.values)),
+                        "open": boolean("Whether PATCH with this status would go through now."),
+                        "reason": nullable(string("Why it is closed; null when it is open.")),
+                        "actors": array(
+                            enum(["api_key", "system", "user"]), "Who can ever take this step."
+                        ),
+                    }
+                )
+            ),
+        }
+    ),
+    example={
+        "order_id": ORDER_EXAMPLE["id"],
+        "status": "completed",
+        "transitions": [
+            {"to": "returned", "open": True, "reason": None, "actors": ["api_key", "user"]},
+            {
+                "to": "canceled",
+                "open": False,
+                "reason": "The order is completed and cannot become canceled; from there it can "
+                "become returned.",
+                "actors": [],
+            },
+        ],
+    },
+)
+
 ORDER = component(
     "Order",
     obj(
         ORDER_PROPERTIES
-        | {"shipping_address": nullable(_ADDRESS), "metadata": free_object("The caller's own.")}
+        | {
+            "shipments": array(SHIPMENT, "Oldest first."),
+            "shipping_address": nullable(_ADDRESS),
+            "metadata": free_object("The caller's own."),
+        }
     ),
     example={
         **ORDER_EXAMPLE,
+        "shipments": [],
         "shipping_address": {
             "name": "Ada Lovelace",
             "line1": "12 St James's Square",
@@ -161,12 +291,62 @@ def storefront_object(storefront: Storefront) -> dict[str, Any]:
     }
 
 
-def own_order_object(order: Order, lines: Iterable[OrderLine]) -> dict[str, Any]:
-    """The order with what only its owner may see."""
+def own_order_object(order: Order, lines: Sequence[OrderLine]) -> dict[str, Any]:
+    """The order with what only its owner may see; prefetch `shipments__items` for many."""
+    skus = {line.id: line.sku for line in lines}
     return {
         **order_object(order, lines),
+        "shipments": [
+            shipment_object(shipment, shipment.items.all(), skus)
+            for shipment in shipments_of(order, lines)
+        ],
         "shipping_address": order.shipping_address,
         "metadata": order.metadata,
+    }
+
+
+def part_object(shipment: Shipment) -> dict[str, Any]:
+    """A shipment by itself, its items and their lines prefetched."""
+    items = shipment.items.all()
+    return shipment_object(shipment, items, {item.line_id: item.line.sku for item in items})
+
+
+def return_object(record: Return) -> dict[str, Any]:
+    """A return, its items and their lines prefetched."""
+    items = record.items.all()
+    return {
+        "id": str(record.id),
+        "items": returned_items(items, {item.line_id: item.line.sku for item in items}),
+        "reason": record.reason,
+        "created_at": rfc3339(record.created_at),
+    }
+
+
+def payment_object(payment: Payment) -> dict[str, Any]:
+    """`payment.order` must be loaded."""
+    return {
+        "id": str(payment.id),
+        "kind": payment.kind,
+        "amount": payment.amount,
+        "currency": payment.order.currency,
+        "reference": payment.reference,
+        "created_at": rfc3339(payment.created_at),
+    }
+
+
+def transitions_object(order: Order, ways: Iterable[Way]) -> dict[str, Any]:
+    return {
+        "order_id": str(order.id),
+        "status": order.status,
+        "transitions": [
+            {
+                "to": way.target.value,
+                "open": way.closed is None,
+                "reason": way.closed,
+                "actors": sorted(kind.value for kind in way.actors),
+            }
+            for way in ways
+        ],
     }
 
 

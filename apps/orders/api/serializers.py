@@ -16,6 +16,7 @@ from apps.orders.enums import (
     MAX_QUANTITY,
     MAX_RESERVATION_MINUTES,
     OrderStatus,
+    PaymentKind,
 )
 
 _ITEMS: dict[str, Any] = {"many": True, "min_length": 1, "max_length": MAX_LINES}
@@ -162,13 +163,16 @@ def _tracking(max_length: int, **kwargs: Any) -> Text:
     )
 
 
-class OrderChanges(Body):
-    status = Choice(choices=OrderStatus.choices, required=False)
+class TrackingInput(Body):
     tracking_company = _tracking(100)
     tracking_number = _tracking(200, help_text="Kept as sent.")
     tracking_link = _tracking(
         2000, validators=[URLValidator(schemes=["http", "https"])], help_text="http or https."
     )
+
+
+class OrderChanges(TrackingInput):
+    status = Choice(choices=OrderStatus.choices, required=False)
     shipping_address = ShippingAddressInput(
         required=False, allow_null=True, help_text="Replaces the whole address."
     )
@@ -178,6 +182,31 @@ class OrderChanges(Body):
         help_text="All of them, while pending or confirmed; a sku that stays keeps its price.",
     )
     metadata = Metadata(required=False, help_text="Replaces the whole object.")
+
+
+class ShipmentInput(TrackingInput):
+    items = OrderItemInput(
+        **_ITEMS, required=False, help_text="What is shipped; left out: all that is left."
+    )
+
+
+class ReturnItemInput(OrderItemInput):
+    restock = Boolean(default=True, help_text="Back into stock; false: written off.")
+
+
+class ReturnInput(Body):
+    items = ReturnItemInput(
+        **_ITEMS, required=False, help_text="What came back; left out: all that is out, into stock."
+    )
+    reason = Text(max_length=200, default="", allow_blank=True)
+
+
+class PaymentInput(Body):
+    kind = Choice(choices=PaymentKind.choices)
+    amount = Amount(min_value=1)
+    reference = Text(
+        max_length=200, help_text="The payment service's own; again with it does nothing."
+    )
 
 
 class ProductsQuery(PageQuery):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.orders.api import catalogue_views, views
+from apps.orders.api import catalogue_views, fulfillment_views, views
 
 urlpatterns = [
     path("storefronts", catalogue_views.StorefrontsView.as_view()),
@@ -19,4 +19,8 @@ urlpatterns = [
     path("orders", views.OrdersView.as_view()),
     path("orders/<uuid:order_id>", views.OrderView.as_view()),
     path("orders/<uuid:order_id>/history", views.OrderHistoryView.as_view()),
+    path("orders/<uuid:order_id>/transitions", views.OrderTransitionsView.as_view()),
+    path("orders/<uuid:order_id>/shipments", fulfillment_views.ShipmentsView.as_view()),
+    path("orders/<uuid:order_id>/returns", fulfillment_views.ReturnsView.as_view()),
+    path("orders/<uuid:order_id>/payments", fulfillment_views.PaymentsView.as_view()),
 ]

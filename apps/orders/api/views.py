@@ -7,6 +7,8 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
+from apps.common import clock
+from apps.common.actor import ActorKind
 from apps.common.api.conditional import etag, if_match, not_modified
 from apps.common.api.idempotency import answer_row, replay, retryable
 from apps.common.api.openapi import refusal
@@ -17,14 +19,21 @@ from apps.common.api.views import ApiView
 from apps.common.idempotency import Retryable
 from apps.common.schemas import page
 from apps.orders import selectors
-from apps.orders.api.representations import CHANGE, ORDER, change_object, own_order_object
+from apps.orders.api.representations import (
+    CHANGE,
+    ORDER,
+    TRANSITIONS,
+    change_object,
+    own_order_object,
+    transitions_object,
+)
 from apps.orders.api.serializers import OrderChanges, OrderInput, OrdersQuery
 from apps.orders.errors import InvalidTransition, OrderNotEditable, OrderNotFound
 from apps.orders.models import Order, OrderLine
 from apps.orders.services import orders
 from apps.orders.services.asked import Asked, external_id_taken, insufficient_stock
 from apps.orders.services.placing import Answered, NewOrder, Placed, Retry, place_order
-from apps.orders.states import describe
+from apps.orders.states import describe, ways
 
 _NOT_FOUND = OrderNotFound("There is no such order.")
 _ADDRESS = {
@@ -106,7 +115,9 @@ class OrdersView(ApiView):
         query = parse_query(OrdersQuery, request)
         filters = {name: query[name] for name in query.keys() - {"limit", "cursor"}}
         rows = selectors.orders(self.principal.account_id, **filters)
-        return keyset_page(request, rows.prefetch_related("lines"), _object, query)
+        return keyset_page(
+            request, rows.prefetch_related("lines", "shipments__items"), _object, query
+        )
 
     @extend_schema(
         operation_id="place_order",
@@ -162,7 +173,9 @@ class OrderView(ApiView):
         summary="Change an order",
         description=(
             "Everything sent changes in one step, told by one event. Items change while the order is "
-            f"pending or confirmed, and the stock with them. Steps of `status`:\n\n{describe()}"
+            "pending or confirmed, and the stock with them, never below what was shipped of them. "
+            "`shipped` ships what is left, `returned` takes all back into stock; for parts there are "
+            f"calls of their own. Steps of `status`:\n\n{describe()}"
         ),
         request=OrderChanges,
         responses={200: ORDER},
@@ -219,6 +232,25 @@ class OrderHistoryView(ApiView):
         query = parse_query(PageQuery, request)
         changes = selectors.history(self.principal.account_id, order_id)
         return keyset_page(request, changes, change_object, query)
+
+
+@extend_schema(tags=["Orders"])
+class OrderTransitionsView(ApiView):
+    """Where an order can go."""
+
+    scope = "orders"
+    not_found = _NOT_FOUND
+
+    @extend_schema(
+        operation_id="list_order_transitions",
+        summary="See where an order can go",
+        description="For every other status whether the order can go there now, and if not, why.",
+        responses={200: TRANSITIONS},
+    )
+    def get(self, request: Request, order_id: UUID) -> HttpResponse:
+        order = selectors.order(self.principal.account_id, order_id)
+        lines = selectors.lines_of(order)
+        return Json(transitions_object(order, ways(order, lines, ActorKind.API_KEY, clock.now())))
 
 
 def _object(order: Order) -> dict[str, Any]:

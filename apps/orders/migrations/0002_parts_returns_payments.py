@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
-                ("customer_id", models.CharField(max_length=100)),
+                ("customer_id", models.TextField()),
                 (
                     "after",
                     models.UUIDField(

@@ -72,7 +72,7 @@ def _write_rows(edit: Edit) -> None:
         Shipment.objects.filter(pk__in=newest.values("pk")).update(
             **{name: getattr(edit.order, name) for name in TRACKING}
         )
-    for kind, rows in groupby(edit.rows, key=type):
+    for kind, rows in groupby(edit.rows, key=lambda row: row.__class__):
         kind._default_manager.bulk_create(rows)
 
 
