@@ -79,9 +79,8 @@ TEMPLATES: list[dict[str, Any]] = [
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         **env.env.db_url_config(env.DATABASE_URL),
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "apps.common.postgresql",  # looks whether a pooled connection still lives
         "CONN_MAX_AGE": 0,  # the pool keeps connections, not the request
-        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "pool": {"min_size": 1, "max_size": env.DATABASE_POOL_SIZE, "timeout": 5},
             # Limits that hold in every process and on every Celery pool, in milliseconds.

@@ -1,0 +1,36 @@
+"""Django's PostgreSQL backend, with connections of the pool looked at without a round trip.
+
+`CONN_HEALTH_CHECKS` sends an empty query before every request: a third of the round trips of placing an
+order. A server that ended a connection has said so on its socket, where it is seen for nothing; only a
+connection that has something to say is asked.
+"""
+
+import select
+from typing import Any
+
+from django.db.backends.postgresql import base
+from psycopg import OperationalError
+from psycopg_pool import ConnectionPool
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """See the module."""
+
+    def get_new_connection(self, conn_params: Any) -> Any:
+        while True:
+            connection = super().get_new_connection(conn_params)
+            if not self.pool or _is_silent(connection):
+                return connection
+            try:
+                ConnectionPool.check_connection(connection)
+            except OperationalError:
+                self.pool.putconn(connection)  # which discards it and makes another
+            else:
+                return connection
+
+
+def _is_silent(connection: Any) -> bool:
+    """Whether nothing has come from the server since the connection was last used."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
