@@ -56,14 +56,12 @@ def auction_fault(auction: Auction, at: datetime) -> Fault | None:
     return None
 
 
-def standing(offers: Sequence[Offer], auction: Auction) -> Standing | None:
-    """How an auction stands with these offers of different bidders, earliest first.
+def standing(offers: Sequence[Offer], auction: Auction) -> Standing:
+    """How an auction stands with these offers of different bidders, one at least, earliest first.
 
     A leader that reaches the reserve bids at least the reserve: only then can it win. Nobody pays more
     than the price for which it could buy at once.
     """
-    if not offers:
-        return None
     leader = max(range(len(offers)), key=lambda index: (offers[index].maximum, -index))
     best = offers[leader]
     others = [offer.maximum for index, offer in enumerate(offers) if index != leader]

@@ -29,10 +29,13 @@ def test_deal_is_answered_as_it_is_read_afterwards(seller: ApiClient) -> None:
         "total_price": 10_000,
         "discount": {"type": "percentage", "amount": 10},
         "final_price": 9_000,
+        "auction": None,
         "items": [
             {"id": deal["items"][0]["id"], "name": "Chair", "price": 900},
             {"id": deal["items"][1]["id"], "name": "Table", "price": 0},
         ],
+        "best_bid": None,
+        "reserve_met": None,
         "version": 1,
         "created_at": deal["created_at"],
         "updated_at": deal["created_at"],

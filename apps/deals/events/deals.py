@@ -1,10 +1,11 @@
 """How deals look, in answers and in events, and what can happen to them.
 
-Everything here is what a buyer may see: nothing of a seller's alone may ever be added.
+What is the seller's alone is shown to the seller alone: never in an event, which buyers read.
 """
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from apps.common.clock import rfc3339
 from apps.common.schemas import (
@@ -19,6 +20,7 @@ from apps.common.schemas import (
     timestamp,
     uuid,
 )
+from apps.deals.auctions import is_reserve_met
 from apps.deals.enums import DealStatus, DiscountType
 from apps.deals.models import Deal, DealItem
 from apps.events.catalogue import define
@@ -45,6 +47,23 @@ _ITEM_PROPERTIES = {"id": uuid(), "name": string(), "price": integer("In the min
 
 DEAL_ITEM = component("DealItem", obj(_ITEM_PROPERTIES))
 
+AUCTION = component(
+    "Auction",
+    obj(
+        {
+            "ends_at": timestamp("Later bids are refused; then the deal is sold, or withdrawn."),
+            "minimum": integer("The least first bid, in the minor unit."),
+            "increment": integer("What a bid must be above the best one at least."),
+            "buy_now": nullable(integer("A bid of this amount buys the deal at once.")),
+            "extension_seconds": integer(
+                "A bid in the last so many seconds puts the end off to as long after the bid."
+            ),
+            "reserve": nullable(integer("Below it nothing is sold. Shown to the seller alone.")),
+        },
+        optional=("reserve",),
+    ),
+)
+
 _TERMS: dict[str, Schema] = {
     "name": string(),
     "status": enum(
@@ -56,6 +75,17 @@ _TERMS: dict[str, Schema] = {
     "final_price": integer(
         "After the discount; half a minor unit is rounded up: 10 % off 1005 leaves 905."
     ),
+    "auction": nullable(AUCTION),
+}
+
+# No event and no answer to a buyer holds these, or the reserve of an auction.
+_SELLERS_TERMS: dict[str, Schema] = {
+    "auto_accept_at": integer(
+        "A bid of so much is accepted at once. The seller's alone, and there when set."
+    ),
+    "auto_reject_below": integer(
+        "A bid of less is rejected at once. The seller's alone, and there when set."
+    ),
 }
 
 DEAL = component(
@@ -66,10 +96,16 @@ DEAL = component(
             "seller": uuid("The seller's account."),
             **_TERMS,
             "items": array(DEAL_ITEM, "In the order in which the seller sent them."),
-            "version": integer("Counts the changes; the ETag."),
+            "best_bid": nullable(integer("The best active bid; in an auction the present price.")),
+            "reserve_met": nullable(
+                {"type": "boolean", "description": "Whether the auction would sell now."}
+            ),
+            **_SELLERS_TERMS,
+            "version": integer("Counts the changes of what the seller writes."),
             "created_at": timestamp(),
             "updated_at": timestamp(),
-        }
+        },
+        optional=tuple(_SELLERS_TERMS),
     ),
     example={
         "id": _ID,
@@ -80,7 +116,10 @@ DEAL = component(
         "total_price": 120000,
         "discount": {"type": "percentage", "amount": 10},
         "final_price": 108000,
+        "auction": None,
         "items": [{"id": _ITEM, "name": "Office chair, grey", "price": 10000}],
+        "best_bid": None,
+        "reserve_met": None,
         "version": 1,
         "created_at": "2026-11-21T09:30:00.000000Z",
         "updated_at": "2026-11-21T09:30:00.000000Z",
@@ -114,7 +153,23 @@ DEAL_SOLD = define("deal.sold", "A deal was sold.", DEAL, changes=DEAL_CHANGES)
 DEAL_WITHDRAWN = define("deal.withdrawn", "A seller took a deal back.", DEAL, changes=DEAL_CHANGES)
 
 
-def deal_object(deal: Deal) -> dict[str, Any]:
+def deal_object(deal: Deal, viewer: UUID | None = None) -> dict[str, Any]:
+    """The deal as the account `viewer` may see it; without one, as every authorised buyer may."""
+    shown = _whole(deal)
+    return shown if viewer == deal.seller_id else for_buyers(shown)
+
+
+def for_buyers(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """A deal object less what is the seller's alone."""
+    auction = shown["auction"]
+    return {name: value for name, value in shown.items() if name not in _SELLERS_TERMS} | {
+        "auction": auction and {name: auction[name] for name in auction if name != "reserve"}
+    }
+
+
+def _whole(deal: Deal) -> dict[str, Any]:
+    auction = deal.auction
+    sellers_terms = {name: getattr(deal, name) for name in _SELLERS_TERMS}
     return {
         "id": str(deal.id),
         "seller": str(deal.seller_id),
@@ -125,7 +180,11 @@ def deal_object(deal: Deal) -> dict[str, Any]:
         "discount": deal.discount
         and {"type": deal.discount.type.value, "amount": deal.discount.amount},
         "final_price": deal.final_price,
+        "auction": auction and {**auction._asdict(), "ends_at": rfc3339(auction.ends_at)},
         "items": deal.item_objects,
+        "best_bid": deal.best_bid,
+        "reserve_met": auction and is_reserve_met(auction, deal.best_bid),
+        **{name: value for name, value in sellers_terms.items() if value is not None},
         "version": deal.version,
         "created_at": rfc3339(deal.created_at),
         "updated_at": rfc3339(deal.updated_at),
@@ -138,8 +197,12 @@ def item_object(item: DealItem) -> dict[str, Any]:
 
 
 def deal_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What differs between two deal objects, as DEAL_CHANGES has it; empty when nothing does."""
-    changes = {name: (old[name], new[name]) for name in _TERMS if old[name] != new[name]}
+    """What differs between the terms of two deal objects, as DEAL_CHANGES has it; empty when nothing
+    does."""
+    pairs = {name: (old.get(name), new.get(name)) for name in (*_TERMS, *_SELLERS_TERMS)}
+    changes: dict[str, tuple[Any, Any]] = {
+        name: pair for name, pair in pairs.items() if pair[0] != pair[1]
+    }
     if old["items"] != new["items"]:
         changes["items"] = _item_changes(old["items"], new["items"])
     return changes

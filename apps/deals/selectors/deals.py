@@ -33,9 +33,9 @@ def visible_deal(account_id: UUID, deal_id: UUID) -> Deal:
     return found
 
 
-def visible_version(account_id: UUID, deal_id: UUID) -> int:
-    """The version of a deal that the account may see now; raises DealNotFound."""
-    found = _visible(account_id).filter(pk=deal_id).values_list("version", flat=True).first()
+def visible_state(account_id: UUID, deal_id: UUID) -> Deal:
+    """Of a deal that the account may see now, what its ETag is made of; raises DealNotFound."""
+    found = _visible(account_id).only("version", "best_bid").filter(pk=deal_id).first()
     if found is None:
         raise DealNotFound("There is no such deal, or your account may not see it.")
     return found
@@ -49,9 +49,16 @@ def own_deal(seller_id: UUID, deal_id: UUID) -> Deal:
 def own_deal_locked(seller_id: UUID, deal_id: UUID) -> Deal:
     """One deal of the seller, for changing it in this transaction; raises DealNotFound."""
     deal = _own(Deal.objects.select_for_update(), seller_id, deal_id)
-    # By a second statement: the first may have waited, and would show the items of before.
-    deal.item_objects = [item_object(item) for item in deal.items.all()]
+    read_items(deal)
     return deal
+
+
+def read_items(deal: Deal) -> None:
+    """Give a deal that is locked its `item_objects`.
+
+    By a statement of its own: the one that locked may have waited, and would show the items of before.
+    """
+    deal.item_objects = [item_object(item) for item in deal.items.all()]
 
 
 def visible_deals(account_id: UUID, *, filters: dict[str, Any], window: Window) -> QuerySet[Deal]:

@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from apps.accounts.errors import AccountNotFound
 from apps.accounts.models import Account
@@ -11,6 +12,7 @@ from apps.accounts.selectors import account_by_reference
 from apps.common import clock
 from apps.common.actor import Actor
 from apps.common.errors import Fault, Invalid
+from apps.deals.enums import BidStatus
 from apps.deals.events.authorizations import (
     AUTHORIZATION_GRANTED,
     AUTHORIZATION_REVOKED,
@@ -18,12 +20,13 @@ from apps.deals.events.authorizations import (
 )
 from apps.deals.models import Authorization
 from apps.deals.selectors import authorizations as selectors
+from apps.deals.selectors.bids import deals_with_bids_locked
+from apps.deals.services.recording import CHANNEL, end_bids
+from apps.deals.services.standings import restand
 from apps.events.catalogue import EventType
 from apps.events.channels import channel_of, join, leave
 from apps.events.models import Channel
 from apps.events.publishing import draft, publish
-
-CHANNEL = "deals"  # of each seller; its members are the buyers that see the seller's deals
 
 
 @transaction.atomic
@@ -50,13 +53,17 @@ def revoke_authorization(*, seller_id: UUID, authorization_id: UUID, actor: Acto
     """End an authorisation that the seller granted; raises AuthorizationNotFound.
 
     From now on the buyer gets none of the seller's deals, in reads, in the feed or in webhooks that
-    have not been sent yet.
+    have not been sent yet. Its open bids on them are rejected.
     """
     channel = _lock_channel(seller_id)
     revoked = selectors.authorization(seller_id, authorization_id)
-    _announce(AUTHORIZATION_REVOKED, revoked, actor=actor, at=clock.now())
-    leave(channel, revoked.buyer_id)
-    revoked.delete()
+    at, buyer_id = clock.now(), revoked.buyer_id
+    _announce(AUTHORIZATION_REVOKED, revoked, actor=actor, at=at)
+    leave(channel, buyer_id)
+    revoked.delete()  # first: from here on the buyer places no bid
+    for deal in deals_with_bids_locked(Q(bidder_id=buyer_id), seller_id=seller_id):
+        end_bids(deal, Q(bidder_id=buyer_id), BidStatus.REJECTED, actor=actor, at=at)
+        restand(deal, actor=actor, at=at)
 
 
 def _announce(type: EventType, authorization: Authorization, *, actor: Actor, at: datetime) -> None:

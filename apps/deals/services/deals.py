@@ -1,6 +1,7 @@
 """Changes of deals, each with its event and its history in one transaction."""
 
 from collections.abc import Mapping, Sequence, Set
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,30 +11,15 @@ from apps.common import clock
 from apps.common.actor import Actor
 from apps.common.errors import Fault, Invalid
 from apps.common.versions import require_version
-from apps.deals.enums import TRANSITIONS, DealStatus
-from apps.deals.errors import DealClosed, InvalidTransition
-from apps.deals.events.deals import (
-    DEAL_CREATED,
-    DEAL_SOLD,
-    DEAL_UPDATED,
-    DEAL_WITHDRAWN,
-    deal_changes,
-    deal_object,
-    item_object,
-)
-from apps.deals.models import Deal, DealHistory, DealItem
+from apps.deals.auctions import Auction, auction_fault
+from apps.deals.enums import OPEN, TRANSITIONS, BidStatus, DealStatus
+from apps.deals.errors import DealClosed, DealHasBids, InvalidTransition
+from apps.deals.events.deals import deal_changes, item_object
+from apps.deals.models import Deal, DealItem
 from apps.deals.pricing import Discount, discount_fault, final_price
 from apps.deals.selectors import deals as selectors
-from apps.deals.services.authorizations import CHANNEL
-from apps.events.catalogue import EventType
-from apps.events.channels import channel_of
-from apps.events.publishing import draft, publish
-
-_TYPE_OF_STATUS = {
-    DealStatus.AVAILABLE: DEAL_UPDATED,
-    DealStatus.SOLD: DEAL_SOLD,
-    DealStatus.WITHDRAWN: DEAL_WITHDRAWN,
-}
+from apps.deals.services.recording import as_it_is, record_change, record_creation
+from apps.deals.services.sales import close
 
 
 @transaction.atomic
@@ -46,13 +32,10 @@ def create_deal(*, seller_id: UUID, terms: Mapping[str, Any], actor: Actor) -> D
     at = clock.now()
     deal = Deal(seller_id=seller_id, created_at=at, updated_at=at)
     _require_transition(None, DealStatus(deal.status), actor)
-    _apply(deal, terms)
+    _apply(deal, terms, at)
     deal.save(force_insert=True)
     _write_items(deal, [], terms["items"])
-    created = deal_object(deal)
-    nothing = dict.fromkeys(created) | {"items": []}
-    changes = deal_changes(nothing, created)
-    _record(DEAL_CREATED, deal, changes=changes, actor=actor)
+    record_creation(deal, actor=actor)
     return deal
 
 
@@ -68,25 +51,22 @@ def edit_deal(
     """Set the terms that `changes` names, `status` among them, and leave the others.
 
     `items` are the deal's items from now on: one with an `id` is updated, one without inserted, one
-    left out deleted. Raises DealNotFound, DealClosed, Stale, Invalid, InvalidTransition. When nothing
-    differs from what is there, nothing is written.
+    left out deleted. Closing the deal rejects its open bids. Raises DealNotFound, DealClosed, Stale,
+    Invalid, InvalidTransition, DealHasBids. When nothing differs from what is there, nothing is written.
     """
     deal = selectors.own_deal_locked(seller_id, deal_id)
     require_editable(deal, expected)
-    old = deal_object(deal)
+    at = clock.now()
+    before = as_it_is(deal)
+    _apply(deal, changes, at)
+    if "items" in changes:
+        _write_items(deal, before["items"], changes["items"])
+    _require_editable_with_bids(deal, before)
     status = DealStatus(changes.get("status", deal.status))
     if status != deal.status:
         _require_transition(DealStatus(deal.status), status, actor)
-        deal.status = status
-    _apply(deal, changes)
-    if "items" in changes:
-        _write_items(deal, old["items"], changes["items"])
-    changed = deal_changes(old, deal_object(deal))
-    if changed:
-        deal.version += 1
-        deal.updated_at = clock.now()
-        deal.save(force_update=True)
-        _record(_TYPE_OF_STATUS[status], deal, changes=changed, actor=actor)
+        close(deal, status, bids=BidStatus.REJECTED, actor=actor, at=at)
+    record_change(deal, before, actor=actor, at=at)
     return deal
 
 
@@ -104,11 +84,52 @@ def _require_transition(source: DealStatus | None, target: DealStatus, actor: Ac
         )
 
 
-def _apply(deal: Deal, terms: Mapping[str, Any]) -> None:
-    """Set the plain terms and what follows from them; raises Invalid for a discount out of bounds."""
-    for name in ("name", "currency", "total_price"):
+def _require_editable_with_bids(deal: Deal, before: Mapping[str, Any]) -> None:
+    """Bids are meant for the deal as it was: their currency stays, and so does all of an auction."""
+    changed = deal_changes(before, as_it_is(deal)).keys()
+    fixed = changed if before["auction"] else changed & {"currency", "auction"}
+    if fixed and deal.bids.filter(status__in=OPEN).exists():
+        raise DealHasBids(
+            f"There are bids on the deal; {', '.join(sorted(fixed))} cannot change. "
+            "Reject them, or withdraw the deal and post another one."
+        )
+
+
+def _apply(deal: Deal, terms: Mapping[str, Any], at: datetime) -> None:
+    """Set the plain terms and what follows from them; raises Invalid for what does not fit together."""
+    for name in ("name", "currency", "total_price", "auto_accept_at", "auto_reject_below"):
         if name in terms:
             setattr(deal, name, terms[name])
+    _apply_discount(deal, terms)
+    if "auction" in terms:
+        _apply_auction(deal, terms["auction"], at)
+    _require_thresholds_in_order(deal)
+
+
+def _apply_auction(deal: Deal, given: Mapping[str, Any] | None, at: datetime) -> None:
+    auction = given and Auction(**given)
+    if auction == deal.auction:
+        return
+    fault = auction and auction_fault(auction, at)
+    if fault:
+        raise Invalid("The auction cannot be held like this.", faults=[fault])
+    deal.auction = auction
+
+
+def _require_thresholds_in_order(deal: Deal) -> None:
+    accept, reject = deal.auto_accept_at, deal.auto_reject_below
+    if deal.auction is not None and (accept, reject) != (None, None):
+        name = "auto_reject_below" if accept is None else "auto_accept_at"
+        detail = "An auction has its minimum, reserve and price of buying now instead."
+        fault = Fault(f"/{name}", "not_in_auction", detail)
+        raise Invalid("A deal has an auction or thresholds, not both.", faults=[fault])
+    if accept is not None and reject is not None and accept < reject:
+        detail = "It may not be above auto_accept_at."
+        fault = Fault("/auto_reject_below", "thresholds_crossed", detail)
+        raise Invalid("A bid cannot be accepted and rejected at once.", faults=[fault])
+
+
+def _apply_discount(deal: Deal, terms: Mapping[str, Any]) -> None:
     discount = deal.discount
     if "discount" in terms:
         given = terms["discount"]
@@ -165,24 +186,3 @@ def _require_own_items(own: Set[UUID], wanted: Sequence[Mapping[str, Any]]) -> N
         seen.add(item_id)
     if faults:
         raise Invalid("Send an item's id to keep it, none to add it.", faults=faults)
-
-
-def _record(
-    type: EventType, deal: Deal, *, changes: Mapping[str, tuple[Any, Any]], actor: Actor
-) -> None:
-    """Write the change down in the deal's history, and tell the seller and its buyers."""
-    DealHistory.objects.create(
-        deal=deal, type=type.name, actor=actor.as_json(), changes=changes, at=deal.updated_at
-    )
-    publish(
-        draft(
-            type,
-            account_id=deal.seller_id,
-            channel_id=channel_of(deal.seller_id, CHANNEL).id,
-            subject=deal.id,
-            object=deal_object(deal),
-            changes=changes,
-            actor=actor,
-            at=deal.updated_at,
-        )
-    )

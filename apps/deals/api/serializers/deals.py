@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from apps.common.api.fields import Amount, Choice, Currency, QueryInteger, Text, Uuid
+from apps.common.api.fields import Amount, Choice, Currency, Integer, QueryInteger, Text, Uuid
 from apps.common.api.pagination import PageQuery
 from apps.common.api.serializers import Body
 from apps.common.money import MAX_AMOUNT
@@ -12,6 +12,10 @@ from apps.deals.enums import DealStatus, DiscountType
 
 MAX_ITEMS = 500
 
+MAX_EXTENSION = 24 * 60 * 60
+
+_ACCEPT = "A bid of this amount or more is accepted at once. Buyers never see it."
+_REJECT = "A bid of less is rejected at once. Buyers never see it."
 _ITEMS: dict[str, Any] = {"many": True, "min_length": 1, "max_length": MAX_ITEMS}
 REFERENCE_LENGTH = 63  # of a slug; an id is shorter
 
@@ -23,6 +27,32 @@ class DiscountInput(Body):
     amount = Amount(
         help_text="Flat: in the currency's minor unit, at most the total price. "
         "Percentage: whole percent, 0 to 100."
+    )
+
+
+class AuctionInput(Body):
+    """The terms of an auction."""
+
+    ends_at = serializers.DateTimeField(help_text="RFC 3339.")
+    minimum = Amount(min_value=1, help_text="The least first bid, in the minor unit.")
+    increment = Amount(min_value=1, help_text="How much more the next bid must be at the least.")
+    reserve = Amount(
+        min_value=1,
+        default=None,
+        allow_null=True,
+        help_text="Below it nothing is sold. Buyers only learn whether it is met.",
+    )
+    buy_now = Amount(
+        min_value=1,
+        default=None,
+        allow_null=True,
+        help_text="A bid of this amount buys the deal at once.",
+    )
+    extension_seconds = Integer(
+        min_value=0,
+        max_value=MAX_EXTENSION,
+        default=0,
+        help_text="A bid in the last so many seconds puts the end off to as long after the bid.",
     )
 
 
@@ -51,6 +81,11 @@ class DealInput(Body):
         help_text="A deal starts as available; it is sold or withdrawn afterwards.",
     )
     discount = DiscountInput(required=False, allow_null=True)
+    auto_accept_at = Amount(required=False, allow_null=True, help_text=_ACCEPT)
+    auto_reject_below = Amount(required=False, allow_null=True, help_text=_REJECT)
+    auction = AuctionInput(
+        required=False, allow_null=True, help_text="The deal then closes by itself."
+    )
     items = DealItemInput(**_ITEMS)
 
 
@@ -63,6 +98,11 @@ class DealReplacement(Body):
     status = Choice(choices=DealStatus.choices, required=False)
     discount = DiscountInput(
         default=None, allow_null=True, help_text="Null, or left out of PUT: no discount."
+    )
+    auto_accept_at = Amount(default=None, allow_null=True, help_text=_ACCEPT)
+    auto_reject_below = Amount(default=None, allow_null=True, help_text=_REJECT)
+    auction = AuctionInput(
+        default=None, allow_null=True, help_text="Null, or left out of PUT: no auction."
     )
     items = DealItemReplacement(
         **_ITEMS,

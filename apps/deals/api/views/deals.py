@@ -1,5 +1,6 @@
 """Deals."""
 
+from functools import partial
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -23,6 +24,24 @@ from apps.deals.models import Deal
 from apps.deals.selectors import deals as selectors
 from apps.deals.services import deals as services
 
+_AUCTIONED = OpenApiExample(
+    "An auction",
+    value={
+        "name": "A signed print",
+        "total_price": 100000,
+        "currency": "EUR",
+        "items": [{"name": "Print, framed", "price": 100000}],
+        "auction": {
+            "ends_at": "2030-01-31T12:00:00Z",
+            "minimum": 10000,
+            "increment": 1000,
+            "reserve": 50000,
+            "buy_now": 150000,
+            "extension_seconds": 120,
+        },
+    },
+    request_only=True,
+)
 _CHAIRS = OpenApiExample(
     "Office chairs, 10 % off",
     value={
@@ -78,7 +97,8 @@ class DealsView(ApiView):
         deals = selectors.visible_deals(
             self.principal.account_id, filters=query, window=window_of(query)
         )
-        return keyset_page(request, deals, deal_object, query)
+        render = partial(deal_object, viewer=self.principal.account_id)
+        return keyset_page(request, deals, render, query)
 
     @extend_schema(
         operation_id="create_deal",
@@ -88,7 +108,7 @@ class DealsView(ApiView):
             "`final_price` is `total_price` less the discount, half a minor unit rounded up."
         ),
         request=DealInput,
-        examples=[_CHAIRS],
+        examples=[_CHAIRS, _AUCTIONED],
         responses={201: DEAL},
     )
     @idempotent
@@ -97,7 +117,8 @@ class DealsView(ApiView):
         deal = services.create_deal(
             seller_id=self.principal.account_id, terms=terms, actor=self.actor
         )
-        return _answer(deal, status=201, headers={"Location": f"{request.path}/{deal.id}"})
+        headers = {"Location": f"{request.path}/{deal.id}"}
+        return _answer(deal, deal.seller_id, status=201, headers=headers)
 
 
 @extend_schema(tags=["Deals"])
@@ -110,13 +131,16 @@ class DealView(ApiView):
     @extend_schema(
         operation_id="get_deal",
         summary="Get a deal",
-        description="Seller and authorised buyers see it in any status, sold and withdrawn too.",
+        description=(
+            "Seller and authorised buyers see it in any status, sold and withdrawn too. Thresholds "
+            "and the reserve of an auction are shown to the seller alone."
+        ),
         responses={200: DEAL},
     )
     def get(self, request: Request, deal_id: UUID) -> HttpResponse:
         account_id = self.principal.account_id
-        tag = etag(selectors.visible_version(account_id, deal_id))
-        return not_modified(request, tag) or _answer(selectors.visible_deal(account_id, deal_id))
+        present = not_modified(request, _tag(selectors.visible_state(account_id, deal_id)))
+        return present or _answer(selectors.visible_deal(account_id, deal_id), account_id)
 
     @extend_schema(
         operation_id="replace_deal",
@@ -138,7 +162,9 @@ class DealView(ApiView):
         summary="Change a deal",
         description=(
             "What is left out stays as it is; `items` replace all items, as in PUT. `status` `sold` "
-            "records a sale made elsewhere, `withdrawn` does what DELETE does; either is final."
+            "records a sale made elsewhere, `withdrawn` does what DELETE does; either is final and "
+            "rejects the open bids. 409 `deal_has_bids` for the currency, and for everything of an "
+            "auction, while there are open bids."
         ),
         request=DealReplacement,
         examples=[_LOWERED, _SOLD, _CLOSED],
@@ -173,7 +199,10 @@ class DealView(ApiView):
         # Before the body is read: one made from an older version is stale rather than invalid.
         services.require_editable(present, expected)
         changes = parse_body(
-            DealReplacement, request, current=deal_object(present), partial=partial
+            DealReplacement,
+            request,
+            current=deal_object(present, present.seller_id),
+            partial=partial,
         )
         deal = services.edit_deal(
             seller_id=present.seller_id,
@@ -182,10 +211,18 @@ class DealView(ApiView):
             actor=self.actor,
             expected=expected,
         )
-        return _answer(deal)
+        return _answer(deal, deal.seller_id)
 
 
-def _answer(deal: Deal, *, status: int = 200, headers: dict[str, str] | None = None) -> Json:
+def _answer(
+    deal: Deal, viewer: UUID, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Json:
     return Json(
-        deal_object(deal), status=status, headers={"ETag": etag(deal.version), **(headers or {})}
+        deal_object(deal, viewer), status=status, headers={"ETag": _tag(deal), **(headers or {})}
     )
+
+
+def _tag(deal: Deal) -> str:
+    """Bids change what is shown of a deal without a change of the deal itself."""
+    derived = () if deal.best_bid is None else (deal.best_bid,)
+    return etag(deal.version, *derived)
