@@ -64,6 +64,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         },
         {"name": "Deals", "description": "Published by sellers to the buyers they authorised."},
         {"name": "Authorizations", "description": "Which buyers see a seller's deals."},
+        {"name": "Invoices", "description": "What buyers owe for what they bought; credit notes."},
         {"name": "Customers", "description": "Customers here, contacts in HubSpot."},
         {"name": "Webhooks", "description": "Endpoints, signed deliveries and their attempts."},
         {

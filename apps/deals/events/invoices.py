@@ -31,7 +31,7 @@ _SELLER = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a22"
 _BUYER = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a44"
 _DEAL = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a11"
 
-INVOICE_LINE = component(
+_LINE = component(
     "InvoiceLine",
     obj(
         {
@@ -44,7 +44,7 @@ INVOICE_LINE = component(
     ),
 )
 
-AMOUNTS: dict[str, Schema] = {
+_AMOUNTS: dict[str, Schema] = {
     "currency": string("ISO 4217. All amounts are in its minor unit."),
     "subtotal": integer("The sum of the lines."),
     "discount": nullable(DISCOUNT),
@@ -64,8 +64,8 @@ INVOICE_PROPERTIES: dict[str, Schema] = {
     "status": enum(
         list(InvoiceStatus.values), "An overdue invoice can still be paid or become void."
     ),
-    "lines": array(INVOICE_LINE),
-    **AMOUNTS,
+    "lines": array(_LINE),
+    **_AMOUNTS,
     "issued_at": timestamp(),
     "due_date": string("The last day to pay it in time, in UTC.", format="date"),
     "paid_at": nullable(timestamp("When the seller was paid, by its word.")),
@@ -119,8 +119,8 @@ CREDIT_NOTE_PROPERTIES: dict[str, Schema] = {
     "invoice": uuid("The invoice, the whole of which is taken back."),
     "invoice_number": integer(),
     "reason": string("As the seller gave it."),
-    "lines": array(INVOICE_LINE, "Of the invoice; amounts are positive here too."),
-    **AMOUNTS,
+    "lines": array(_LINE, "Of the invoice; amounts are positive here too."),
+    **_AMOUNTS,
     "issued_at": timestamp(),
 }
 CREDIT_NOTE_EXAMPLE: dict[str, Any] = {
@@ -136,15 +136,15 @@ CREDIT_NOTE_EXAMPLE: dict[str, Any] = {
     "issued_at": "2026-11-28T14:00:00.000000Z",
 }
 
-_INVOICE = component("InvoiceOfEvent", obj(INVOICE_PROPERTIES), example=INVOICE_EXAMPLE)
+INVOICE_TOLD = component("InvoiceTold", obj(INVOICE_PROPERTIES), example=INVOICE_EXAMPLE)
 
-INVOICE_ISSUED = define("invoice.issued", "A sale was invoiced.", _INVOICE)
+INVOICE_ISSUED = define("invoice.issued", "A sale was invoiced.", INVOICE_TOLD)
 INVOICE_OVERDUE = define(
-    "invoice.overdue", "An invoice was not paid by its due date.", _INVOICE, changes=True
+    "invoice.overdue", "An invoice was not paid by its due date.", INVOICE_TOLD, changes=True
 )
-INVOICE_PAID = define("invoice.paid", "A seller was paid.", _INVOICE, changes=True)
+INVOICE_PAID = define("invoice.paid", "A seller was paid.", INVOICE_TOLD, changes=True)
 INVOICE_VOIDED = define(
-    "invoice.voided", "A seller took an invoice back by a credit note.", _INVOICE, changes=True
+    "invoice.voided", "A seller took an invoice back by a credit note.", INVOICE_TOLD, changes=True
 )
 
 

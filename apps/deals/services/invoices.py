@@ -30,8 +30,9 @@ from apps.deals.events.invoices import (
     invoice_object,
     state_object,
 )
-from apps.deals.models import CreditNote, Deal, Invoice, InvoiceHistory, InvoiceMail
+from apps.deals.models import CreditNote, Deal, Invoice, InvoiceHistory
 from apps.deals.selectors.invoices import own_invoice_locked
+from apps.deals.services.invoice_mail import owe_mail
 from apps.events.catalogue import EventType
 from apps.events.publishing import draft, publish
 
@@ -62,7 +63,7 @@ def issue(*, deal: Deal, buyer_id: UUID, amount: int, actor: Actor, at: datetime
     )
     invoice.number = _take_number(deal.seller_id, DocumentSeries.INVOICE)
     invoice.save(force_insert=True)
-    _owe_mail(invoice, InvoiceMailKind.INVOICE)
+    owe_mail(invoice, InvoiceMailKind.INVOICE)
     _record(INVOICE_ISSUED, invoice, actor=actor, at=at)
     return invoice
 
@@ -144,7 +145,7 @@ def void(*, seller_id: UUID, invoice_id: UUID, actor: Actor, reason: str = "") -
         reason=reason,
         issued_at=at,
     )
-    _owe_mail(invoice, InvoiceMailKind.CREDIT_NOTE)
+    owe_mail(invoice, InvoiceMailKind.CREDIT_NOTE)
     state = {"status": InvoiceStatus.VOID, "voided_at": at, "remind_at": None}
     _change(INVOICE_VOIDED, invoice, state, actor=actor, at=at)
     return invoice
@@ -172,7 +173,7 @@ def remind() -> int:
 def _remind(invoice: Invoice, at: datetime) -> None:
     reminders = invoice.reminders + 1
     remind_at = at + BETWEEN_REMINDERS if reminders < REMINDERS else None
-    _owe_mail(invoice, InvoiceMailKind.REMINDER)
+    owe_mail(invoice, InvoiceMailKind.REMINDER)
     schedule = {"reminders": reminders, "remind_at": remind_at}
     if InvoiceStatus.OVERDUE in INVOICE_TRANSITIONS[InvoiceStatus(invoice.status)]:
         state = {"status": InvoiceStatus.OVERDUE, **schedule}
@@ -202,10 +203,6 @@ def _details(account: Account) -> dict[str, str]:
 def _require_transition(invoice: Invoice, target: InvoiceStatus) -> None:
     if target not in INVOICE_TRANSITIONS[InvoiceStatus(invoice.status)]:
         raise InvoiceClosed(f"The invoice is {invoice.status} and stays so.")
-
-
-def _owe_mail(invoice: Invoice, kind: InvoiceMailKind) -> None:
-    InvoiceMail.objects.create(invoice=invoice, kind=kind, due_at=Now())
 
 
 def _change(
