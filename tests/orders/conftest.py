@@ -68,6 +68,49 @@ class Shop:
             order = self.change(order, status=status)
         return order
 
+    def try_ship(self, order: dict[str, Any], *items: tuple[str, int], **fields: Any) -> Any:
+        """`try_ship(order, ("MUG", 1), tracking_number="1Z")`; without items all that is left."""
+        return self._post(order, "shipments", items, fields)
+
+    def ship(self, order: dict[str, Any], *items: tuple[str, int], **fields: Any) -> dict[str, Any]:
+        return self._made(self.try_ship(order, *items, **fields))
+
+    def try_return(self, order: dict[str, Any], *items: tuple[Any, ...], **fields: Any) -> Any:
+        """`try_return(order, ("MUG", 1), ("MUG", 2, False))`: the second is written off."""
+        return self._post(order, "returns", items, fields)
+
+    def take_back(
+        self, order: dict[str, Any], *items: tuple[Any, ...], **fields: Any
+    ) -> dict[str, Any]:
+        return self._made(self.try_return(order, *items, **fields))
+
+    def try_pay(
+        self, order: dict[str, Any], kind: str, amount: int, reference: str = "ref", **options: Any
+    ) -> Any:
+        body = {"kind": kind, "amount": amount, "reference": reference}
+        return self.api.post(f"{BASE}/orders/{order['id']}/payments", body, **options)
+
+    def read(self, order: dict[str, Any]) -> dict[str, Any]:
+        """The order as it stands."""
+        answer = self.api.get(f"{BASE}/orders/{order['id']}")
+        assert answer.status_code == 200, answer.content
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def _post(
+        self, order: dict[str, Any], what: str, items: tuple[tuple[Any, ...], ...], fields: Any
+    ) -> Any:
+        body = dict(fields)
+        if items:
+            names = ("sku", "quantity", "restock")
+            body["items"] = [dict(zip(names, item, strict=False)) for item in items]
+        return self.api.post(f"{BASE}/orders/{order['id']}/{what}", body)
+
+    def _made(self, answer: Any) -> dict[str, Any]:
+        assert answer.status_code == 201, answer.content
+        made: dict[str, Any] = answer.json()
+        return made
+
     def delete(self, order: dict[str, Any]) -> Any:
         return self.api.delete(f"{BASE}/orders/{order['id']}")
 

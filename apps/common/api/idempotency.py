@@ -20,6 +20,7 @@ from apps.common.api.views import ApiView
 from apps.common.errors import Fault, Invalid, Unprocessable
 from apps.common.idempotency import Retryable, stored_answer, take_lock
 from apps.common.models import IdempotencyKey
+from apps.common.retries import retried
 
 HEADER = "Idempotency-Key"
 
@@ -53,18 +54,23 @@ def idempotent(handler: Handler) -> Handler:
         asked = retryable(view, request)
         if asked is None:
             return handler(view, request, *args, **kwargs)
-        with transaction.atomic():
-            take_lock(asked)
-            stored = stored_answer(asked)
-            if stored is not None:
-                return replay(stored, asked)
-            response = handler(view, request, *args, **kwargs)
-            if 200 <= response.status_code < 300:
-                IdempotencyKey.objects.create(**answer_row(view, asked, response))
-            return response
+        return _answer_once(view, asked, lambda: handler(view, request, *args, **kwargs))
 
     post.is_idempotent = True  # type: ignore[attr-defined]  # tests walk every POST for it
     return post
+
+
+@retried  # services inside this transaction leave their deadlocks to it
+@transaction.atomic
+def _answer_once(view: Any, asked: Retryable, handle: Callable[[], HttpResponse]) -> HttpResponse:
+    take_lock(asked)
+    stored = stored_answer(asked)
+    if stored is not None:
+        return replay(stored, asked)
+    response = handle()
+    if 200 <= response.status_code < 300:
+        IdempotencyKey.objects.create(**answer_row(view, asked, response))
+    return response
 
 
 def replay(stored: IdempotencyKey, asked: Retryable) -> HttpResponse:
