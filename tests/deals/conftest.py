@@ -1,15 +1,19 @@
 """A seller, a buyer that it authorised, a stranger, and what they send."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.conftest import MakeAccount, MakeClient
-from tests.deals.support import DEALS, Deals, body
+from tests.deals.support import AUTHORIZATIONS, DEALS, Deals, body
 from tests.support import ApiClient
 
 SELLING = ("deals:write", "events:read")
 BUYING = ("deals:read", "events:read")
+BIDDING = ("deals:read", "bids:write", "events:read")
+
+MakeBidder = Callable[[], ApiClient]
 
 
 @pytest.fixture
@@ -43,3 +47,26 @@ def deals(seller: ApiClient) -> Deals:
         return deal
 
     return post
+
+
+@pytest.fixture
+def make_bidder(api: MakeClient, seller: ApiClient) -> MakeBidder:
+    """Makes buyers that the seller authorises and that may bid."""
+
+    def make() -> ApiClient:
+        client = api(*BIDDING)
+        assert seller.post(AUTHORIZATIONS, {"buyer": client.account.slug}).status_code == 201
+        return client
+
+    return make
+
+
+@pytest.fixture
+def bidder(make_bidder: MakeBidder) -> ApiClient:
+    return make_bidder()
+
+
+@pytest.fixture
+def rival(make_bidder: MakeBidder) -> ApiClient:
+    """Another bidder."""
+    return make_bidder()
