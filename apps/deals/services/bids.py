@@ -228,6 +228,7 @@ def _conclude(bid: Bid, auction: Auction, *, actor: Actor, at: datetime) -> None
     if is_bought:
         leader = bid if leads else deal.bids.get(pk=deal.leading_bid_id)
         sell(deal, leader, actor=actor, at=at)
+        bid.refresh_from_db()
         return
     extended = at + timedelta(seconds=auction.extension_seconds)
     if extended > auction.ends_at:
