@@ -24,7 +24,12 @@ _ERROR = component(
     "CrmError",
     obj(
         {
-            "code": string("A stable word, HubSpot's own in lower case where it has one."),
+            "code": enum(
+                ["conflict", "rejected", "waiting", "paused", "parked"],
+                "`failed`: conflict, rejected. `pending`: waiting (HubSpot cannot take it just now), "
+                "paused (the token was refused), parked (until the daily limit resets).",
+            ),
+            "hubspot_code": nullable(string("HubSpot's own code, such as INVALID_EMAIL.")),
             "property": nullable(string("The HubSpot property it is about.")),
             "detail": string("For people."),
         }
@@ -82,6 +87,13 @@ CUSTOMER = component(
     },
 )
 
+_PORTAL_CODES = {
+    PortalStatus.UNAVAILABLE: "waiting",
+    PortalStatus.THROTTLED: "waiting",
+    PortalStatus.PARKED: "parked",
+    PortalStatus.PAUSED: "paused",
+}
+
 CUSTOMER_CREATED = define("customer.created", "A customer was made.", CUSTOMER)
 CUSTOMER_UPDATED = define("customer.updated", "A customer changed.", CUSTOMER, changes=True)
 CUSTOMER_SYNCED = define("customer.synced", "HubSpot has what there is of a customer.", CUSTOMER)
@@ -131,6 +143,7 @@ def _error(contact: Contact) -> dict[str, Any] | None:
         return None
     return {
         "code": contact.error_code,
+        "hubspot_code": contact.error_reason or None,
         "property": contact.error_property or None,
         "detail": contact.error_detail,
     }
@@ -139,7 +152,12 @@ def _error(contact: Contact) -> dict[str, Any] | None:
 def _portal_error(portal: Portal | None) -> dict[str, Any] | None:
     if portal is None or portal.status == PortalStatus.OK:
         return None
-    return {"code": portal.error_code, "property": None, "detail": portal.error_detail}
+    return {
+        "code": _PORTAL_CODES[PortalStatus(portal.status)],
+        "hubspot_code": portal.error_reason or None,
+        "property": None,
+        "detail": portal.error_detail,
+    }
 
 
 def moment(value: datetime | None) -> str | None:

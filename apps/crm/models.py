@@ -112,7 +112,8 @@ class Contact(Leased):
         null=True, help_text="How many may go with it, after a batch was refused as a whole."
     )
     failures = models.PositiveSmallIntegerField(default=0, help_text="In a row, without outcome.")
-    error_code = models.CharField(max_length=100, blank=True)
+    error_code = models.CharField(max_length=20, choices=Outcome.choices, blank=True)
+    error_reason = models.CharField(max_length=100, blank=True, help_text="HubSpot's code.")
     error_property = models.CharField(max_length=200, blank=True)
     error_detail = models.CharField(max_length=1000, blank=True)
     synced_at = models.DateTimeField(null=True)
@@ -212,7 +213,7 @@ class Portal(models.Model):
     )
     resume_at = models.DateTimeField(null=True, help_text="Not called before.")
     failures = models.PositiveIntegerField(default=0, help_text="In a row.")
-    error_code = models.CharField(max_length=100, blank=True)
+    error_reason = models.CharField(max_length=100, blank=True, help_text="HubSpot's code.")
     error_detail = models.CharField(max_length=1000, blank=True)
     since = models.DateTimeField(db_default=Now(), help_text="When it came to this status.")
     calls = models.BigIntegerField(default=0, help_text="Calls made, ever.")

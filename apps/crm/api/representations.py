@@ -27,7 +27,7 @@ _HUBSPOT = component(
             "status": enum(list(PortalStatus.values), "Whether it can be called at present."),
             "since": nullable(timestamp()),
             "resume_at": nullable(timestamp("When it is called again, while it cannot be.")),
-            "error": nullable(obj({"code": string(), "detail": string()})),
+            "error": nullable(obj({"hubspot_code": nullable(string()), "detail": string()})),
             "rate_limit": nullable(integer("Calls per 10 s, as HubSpot last told it.")),
             "daily_limit": nullable(integer("Calls per day.")),
             "daily_remaining": nullable(integer()),
@@ -86,7 +86,7 @@ ATTEMPT = component(
             "call": enum(list(Call.values)),
             "outcome": enum(list(Outcome.values), "What it meant for this customer."),
             "status": nullable(integer("HTTP; null when HubSpot did not answer.")),
-            "code": nullable(string()),
+            "hubspot_code": nullable(string()),
             "property": nullable(string()),
             "detail": nullable(string()),
             "correlation_id": nullable(string("HubSpot's, for its support.")),
@@ -101,7 +101,7 @@ ATTEMPT = component(
         "call": "update",
         "outcome": "synced",
         "status": 200,
-        "code": None,
+        "hubspot_code": None,
         "property": None,
         "detail": None,
         "correlation_id": "7a2f8f0e-4b0c-4b5e-9d0a-3f1f5a0b8c11",
@@ -131,12 +131,12 @@ def connection_object(connection: Connection, standing: Standing) -> dict[str, A
 
 def _hubspot_object(portal: Portal) -> dict[str, Any]:
     is_known = not portal._state.adding
-    error = {"code": portal.error_code, "detail": portal.error_detail}
+    error = {"hubspot_code": portal.error_reason or None, "detail": portal.error_detail}
     return {
         "status": portal.status,
         "since": rfc3339(portal.since) if is_known else None,
         "resume_at": moment(portal.resume_at),
-        "error": error if portal.error_code else None,
+        "error": error if portal.status != PortalStatus.OK else None,
         "rate_limit": portal.rate_limit if is_known else None,
         "daily_limit": portal.daily_limit,
         "daily_remaining": portal.daily_remaining,
@@ -152,7 +152,7 @@ def attempt_object(attempt: SyncAttempt) -> dict[str, Any]:
         "call": attempt.call,
         "outcome": attempt.outcome,
         "status": attempt.status,
-        "code": attempt.code or None,
+        "hubspot_code": attempt.code or None,
         "property": attempt.property or None,
         "detail": attempt.detail or None,
         "correlation_id": attempt.correlation_id or None,

@@ -124,6 +124,7 @@ def owe(customer_ids: Iterable[UUID], *, anew: bool = False) -> None:
         batch_limit=None,
         failures=0,
         error_code="",
+        error_reason="",
         error_property="",
         error_detail="",
         **changes,

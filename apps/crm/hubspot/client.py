@@ -1,0 +1,169 @@
+"""HubSpot's API by its official client, hubspot-api-client.
+
+The client is given what it lacks: one pool of connections for the process, time limits, no retries of
+its own (whoever calls decides), the address and version from the settings. Bodies are plain dicts and
+answers plain JSON: building the client's models costs more than the call. Nothing here logs a request.
+Source of the formats:
+https://developers.hubspot.com/docs/api-reference/latest/crm/objects/contacts/guide
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from types import ModuleType
+from typing import Any
+
+import urllib3
+from django.conf import settings
+from hubspot import HubSpot as OfficialClient
+from hubspot.crm.contacts.exceptions import ApiException, OpenApiException
+from prometheus_client import Counter, Histogram
+
+from apps.crm.hubspot.answers import Answer, Unavailable, answer_of, as_list, as_object, refusal_of
+
+MAX_BATCH = 100
+CONNECT_SECONDS, READ_SECONDS = 3.05, 20.0
+# Connections kept open; at least as many as threads that sync at once.
+POOL_SIZE = 8
+
+# The client knows /crm/v3/objects/…; a dated version stands after the kind: /crm/objects/2026-09/….
+_VERSIONED = re.compile(r"/crm/v\d/(\w+)/")
+
+calls = Counter("tradepost_hubspot_calls", "Calls to HubSpot", ["call", "status"])
+seconds = Histogram("tradepost_hubspot_call_seconds", "How long HubSpot took", ["call"])
+
+
+class HubSpot:
+    """Contacts in HubSpot, with one token. Every method raises the errors above."""
+
+    def __init__(self, token: str) -> None:
+        self._client = _client(token, settings.HUBSPOT_BASE_URL)
+
+    def read_contacts(self, emails: Sequence[str], properties: Sequence[str]) -> Answer:
+        """The contacts of these addresses, main or additional ones; those not found are faults."""
+        names = list(dict.fromkeys(("email", "hs_additional_emails", *properties)))
+        body = {
+            "idProperty": "email",
+            "properties": names,
+            "propertiesWithHistory": [],
+            "inputs": [{"id": email} for email in emails],
+        }
+        return self._batch("lookup", self._client.crm.contacts.batch_api.read, body)
+
+    def update_contacts(self, changes: Mapping[str, Mapping[str, str]]) -> Answer:
+        """Set properties of contacts by record id; never makes one."""
+        inputs = [
+            {"id": contact_id, "properties": properties, "objectWriteTraceId": contact_id}
+            for contact_id, properties in changes.items()
+        ]
+        return self._batch("update", self._client.crm.contacts.batch_api.update, {"inputs": inputs})
+
+    def upsert_contacts(self, contacts: Mapping[str, Mapping[str, str]]) -> Answer:
+        """Make or change the contacts of these addresses; `contacts` are trace id -> all properties,
+        the email among them."""
+        inputs = [
+            {
+                "id": properties["email"],
+                "idProperty": "email",
+                "properties": properties,
+                "objectWriteTraceId": trace,
+            }
+            for trace, properties in contacts.items()
+        ]
+        return self._batch("upsert", self._client.crm.contacts.batch_api.upsert, {"inputs": inputs})
+
+    def daily_reset(self) -> datetime | None:
+        """When the daily limit is whole again; None when HubSpot does not say."""
+        client = self._client.crm.contacts.batch_api.api_client
+        path = f"/account-info/{settings.HUBSPOT_API_VERSION}/api-usage/daily/private-apps"
+        headers = {"Accept": "application/json"}
+        answer = _asked(
+            "usage",
+            lambda **options: client.call_api(
+                path, "GET", header_params=headers, auth_settings=["oauth2"], **options
+            ),
+        )
+        for usage in as_list(answer.body.get("results")):
+            try:
+                moment = datetime.fromisoformat(str(as_object(usage).get("resetsAt")))
+            except ValueError:
+                continue
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return None
+
+    @staticmethod
+    def _batch(call: str, method: Callable[..., Any], body: dict[str, Any]) -> Answer:
+        return _asked(call, lambda **options: method(body, **options))
+
+
+@cache
+def _pool() -> urllib3.PoolManager:
+    return urllib3.PoolManager(num_pools=4, maxsize=POOL_SIZE, retries=urllib3.Retry(0))
+
+
+@lru_cache(maxsize=256)
+def _client(token: str, address: str) -> OfficialClient:
+    """The official client for a token; its parts are made once, and share the connections."""
+
+    @cache
+    def api_client(package: ModuleType) -> Any:
+        configuration = package.Configuration()
+        configuration.host = address.rstrip("/")
+        configuration.access_token = token
+        client = _rerouted(package)(configuration=configuration)
+        client.rest_client.pool_manager = _pool()
+        client.user_agent = "tradepost"
+        return client
+
+    def factory(package: ModuleType, api_name: str, config: object) -> Any:
+        return getattr(package, api_name)(api_client=api_client(package))
+
+    return OfficialClient(access_token=token, api_factory=factory)
+
+
+@cache
+def _rerouted(package: ModuleType) -> Any:
+    """The package's ApiClient, calling the version that the settings name."""
+    base: Any = package.ApiClient
+
+    class Rerouted(base):  # type: ignore[misc]  # of a package without types
+        def request(self, method: str, url: str, **options: Any) -> Any:
+            return super().request(method, versioned(url), **options)
+
+    return Rerouted
+
+
+def versioned(url: str) -> str:
+    """`url` with the version of the settings in the place where a dated one stands."""
+    version = settings.HUBSPOT_API_VERSION
+    if version.startswith("v"):
+        return url
+    return _VERSIONED.sub(lambda found: f"/crm/{found[1]}/{version}/", url, count=1)
+
+
+def _asked(call: str, send: Callable[..., Any]) -> Answer:
+    """The answer to a call; raises the errors of `answers`."""
+    started = time.monotonic()
+    status = "none"
+    try:
+        response = send(_preload_content=False, _request_timeout=(CONNECT_SECONDS, READ_SECONDS))
+        raw = response.data
+        status = str(response.status)
+        return answer_of(response.status, response.headers, raw)
+    except ApiException as error:
+        if not error.status:  # TLS, which the client reports without an answer
+            raise _unreachable(error) from None
+        status = str(error.status)
+        raise refusal_of(error.status, error.headers or {}, error.body) from None
+    except (OpenApiException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise _unreachable(error) from None
+    finally:
+        calls.labels(call, status).inc()
+        seconds.labels(call).observe(time.monotonic() - started)
+
+
+def _unreachable(error: Exception) -> Unavailable:
+    kind = type(getattr(error, "reason", None) or error).__name__
+    return Unavailable(f"HubSpot did not answer ({kind}).", code="UNREACHABLE")
