@@ -23,6 +23,8 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
         "Deals",
         [
             ("deals.Deal", "Deals", "handshake"),
+            ("deals.Invoice", "Invoices", "request_quote"),
+            ("deals.CreditNote", "Credit notes", "assignment_return"),
             ("deals.Authorization", "Authorisations", "verified_user"),
         ],
     ),
@@ -45,6 +47,7 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
     (
         "System",
         [
+            ("common.JobRun", "Jobs", "schedule"),
             ("events.Event", "Events", "event_note"),
             ("events.Consumer", "Event consumers", "rule"),
             ("common.Message", "E-mail", "mail"),

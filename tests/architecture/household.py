@@ -1,7 +1,11 @@
 """An account that owns one of everything, made through the API as a customer would make it."""
 
 from typing import Any
+from uuid import UUID
 
+from apps.accounts.selectors import account_by_reference
+from apps.common.actor import system
+from apps.deals.services.bids import place_bid
 from tests.architecture.operations import Operation, operations
 from tests.support import ApiClient, Receiver, run_jobs
 
@@ -35,6 +39,10 @@ class Household:
             },
             "deal_id",
         )
+        self.ids["invoice_id"] = self._sell(buyer, number)
+        taken_back = f"/api/v1/invoices/{self._sell(buyer, number)}/void"
+        credit_note = self.client.post(taken_back, {"reason": "household"}).json()["credit_note"]
+        self.ids["credit_note_id"] = credit_note["id"]
         storefront = {"code": f"household-{number}", "name": "Household shop", "currency": "EUR"}
         self._make("storefronts", storefront, "storefront_id")
         self.ids["sku"] = f"HOUSEHOLD-{number}"
@@ -75,6 +83,21 @@ class Household:
         made: dict[str, Any] = answer.json()
         self.ids[parameter] = made["id"]
         return made
+
+    def _sell(self, buyer: str, number: int) -> str:
+        """Sell a deal to the buyer; returns the id of its invoice."""
+        terms = {"name": f"Household sale {number}", "total_price": 1000, "currency": "EUR"}
+        items = [{"name": "a thing", "price": 900}]
+        deal = self.client.post("/api/v1/deals", {**terms, "items": items}).json()
+        bid = place_bid(
+            bidder_id=account_by_reference(buyer).id,
+            deal_id=UUID(deal["id"]),
+            amount=900,
+            actor=system("household"),
+        )
+        assert self.client.post(f"/api/v1/bids/{bid.id}/accept").status_code == 200
+        (invoice,) = self.client.get("/api/v1/invoices", deal=deal["id"]).json()["results"]
+        return str(invoice["id"])
 
     def _fill_order(self, order: str, mark: str) -> None:
         """Something in each of its lists; it stays confirmed, and has an item left to ship."""

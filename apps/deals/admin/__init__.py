@@ -1,3 +1,3 @@
-from apps.deals.admin import authorizations, deals
+from apps.deals.admin import authorizations, deals, invoices
 
-__all__ = ["authorizations", "deals"]
+__all__ = ["authorizations", "deals", "invoices"]

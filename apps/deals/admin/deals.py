@@ -6,6 +6,7 @@ from django.http import HttpRequest
 
 from apps.common.admin import BaseModelAdmin, RecordInline, actor_of
 from apps.common.money import display
+from apps.deals.admin.invoices import document_of
 from apps.deals.enums import DealStatus
 from apps.deals.errors import DealClosed
 from apps.deals.models import Deal, DealHistory, DealItem
@@ -42,6 +43,7 @@ class DealAdmin(BaseModelAdmin):
     search_fields = ("seller__slug__startswith",)
     search_ids = ("pk", "seller_id")
     search_help_text = "A whole id, of the deal or its seller, or the start of the seller's slug."
+    readonly_fields = ("invoice_document",)
     inlines = (ItemInline, HistoryInline)
     actions = ("mark_sold", "withdraw")
 
@@ -52,6 +54,10 @@ class DealAdmin(BaseModelAdmin):
     @admin.display(description="final price")
     def discounted(self, deal: Deal) -> str:
         return display(deal.final_price, deal.currency)
+
+    @admin.display(description="invoice")
+    def invoice_document(self, deal: Deal) -> str:
+        return document_of(deal)
 
     @admin.action(description="Mark the chosen deals as sold elsewhere", permissions=["change"])
     def mark_sold(self, request: HttpRequest, deals: "QuerySet[Deal]") -> None:

@@ -68,6 +68,14 @@ def issue(*, deal: Deal, buyer_id: UUID, amount: int, actor: Actor, at: datetime
     return invoice
 
 
+def preview(deal: Deal) -> Invoice:
+    """The invoice of a sale now, at the final price, to a buyer that is not known yet; nothing is stored."""
+    buyer = Account(name="(the buyer)")
+    return compose(
+        deal=deal, seller=deal.seller, buyer=buyer, amount=deal.final_price, at=clock.now()
+    )
+
+
 def compose(*, deal: Deal, seller: Account, buyer: Account, amount: int, at: datetime) -> Invoice:
     """The invoice of a sale, complete but for its number; nothing is stored."""
     charged = bill(
