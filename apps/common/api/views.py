@@ -1,12 +1,13 @@
 """The base of every API view: who may call it, how it finds its object, what it answers."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 from django.http.response import HttpResponseBase
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import BasePermission
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -53,7 +54,7 @@ class ApiView(APIView):
     has_versions: ClassVar[bool] = True
     permission_classes = (HasScope,)
     parser_classes = (StrictJSONParser,)
-    renderer_classes = (JSONRenderer,)
+    renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
     content_negotiation_class = ApiNegotiation
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 

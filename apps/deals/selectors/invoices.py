@@ -95,7 +95,10 @@ def _of_roles(
     first, *others = (
         window.of(rows.filter(**{_ROLES[role]: account_id})).values("pk") for role in roles
     )
-    return rows.model._default_manager.filter(pk__in=first.union(*others, all=True))
+    chosen: QuerySet[Any] = rows.model._default_manager.filter(
+        pk__in=first.union(*others, all=True)
+    )
+    return chosen
 
 
 def _no_invoice() -> InvoiceNotFound:

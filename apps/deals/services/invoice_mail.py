@@ -52,13 +52,13 @@ def write_some() -> bool:
 
 def _write(owed: InvoiceMail, invoice: Invoice) -> None:
     """A mail that nobody needs any more is not written; one that cannot be is tried again later."""
-    letter = None
+    letter: _Letter | None = None
     if invoice.buyer.email and _is_wanted(owed, invoice):
         try:
             letter = _LETTERS[InvoiceMailKind(owed.kind)](invoice)
         except Exception:
             log.exception("invoice_mail_failed", invoice=str(invoice.pk), kind=owed.kind)
-            settle(InvoiceMail, owed.pk, owed.lease_id, due_at=Now() + RETRY)
+            _put_off(owed)
             return
     _hand_over(owed, invoice, letter)
 
@@ -66,6 +66,11 @@ def _write(owed: InvoiceMail, invoice: Invoice) -> None:
 def _is_wanted(owed: InvoiceMail, invoice: Invoice) -> bool:
     """A reminder is not, once the invoice has been paid or taken back."""
     return owed.kind != InvoiceMailKind.REMINDER or invoice.status == InvoiceStatus.OVERDUE
+
+
+def _put_off(owed: InvoiceMail) -> None:
+    if owed.lease_id is not None:
+        settle(InvoiceMail, owed.pk, owed.lease_id, due_at=Now() + RETRY)
 
 
 @transaction.atomic

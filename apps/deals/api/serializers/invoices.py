@@ -28,7 +28,7 @@ class InvoicesQuery(PageQuery):
     )
 
 
-class PaymentInput(Body):
+class InvoicePaymentInput(Body):
     """How an invoice was paid."""
 
     paid_at = serializers.DateTimeField(
@@ -42,7 +42,7 @@ class PaymentInput(Body):
     )
 
 
-class VoidInput(Body):
+class InvoiceVoidInput(Body):
     """Why an invoice is taken back."""
 
     reason = Text(

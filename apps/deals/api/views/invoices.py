@@ -24,7 +24,7 @@ from apps.deals.api.representations.invoices import (
     full_credit_note_object,
     full_invoice_object,
 )
-from apps.deals.api.serializers.invoices import InvoicesQuery, PaymentInput, VoidInput
+from apps.deals.api.serializers.invoices import InvoicePaymentInput, InvoicesQuery, InvoiceVoidInput
 from apps.deals.api.windows import window_of
 from apps.deals.errors import CreditNoteNotFound, InvoiceClosed, InvoiceNotFound
 from apps.deals.models import Invoice
@@ -128,13 +128,13 @@ class PaymentView(ApiView):
         description=(
             "By the seller. No reminders follow. 409 `invoice_closed` when it is paid or void already."
         ),
-        request=PaymentInput,
+        request=InvoicePaymentInput,
         examples=[_PAID, _CLOSED],
         responses={200: INVOICE},
     )
     @idempotent
     def post(self, request: Request, invoice_id: UUID) -> HttpResponse:
-        body = parse_body(PaymentInput, request)
+        body = parse_body(InvoicePaymentInput, request)
         invoice = services.mark_paid(
             seller_id=self.principal.account_id, invoice_id=invoice_id, actor=self.actor, **body
         )
@@ -156,13 +156,13 @@ class VoidView(ApiView):
             "mailed to the buyer. The deal stays sold. 409 `invoice_closed` when the invoice is paid or "
             "void already."
         ),
-        request=VoidInput,
+        request=InvoiceVoidInput,
         examples=[_DAMAGED, _CLOSED],
         responses={200: INVOICE},
     )
     @idempotent
     def post(self, request: Request, invoice_id: UUID) -> HttpResponse:
-        body = parse_body(VoidInput, request)
+        body = parse_body(InvoiceVoidInput, request)
         invoice = services.void(
             seller_id=self.principal.account_id, invoice_id=invoice_id, actor=self.actor, **body
         )
