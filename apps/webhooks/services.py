@@ -182,7 +182,9 @@ def redeliver(*, account_id: UUID, delivery_id: UUID) -> Delivery:
     if target.deleted_at is not None:
         raise EndpointDeleted("The endpoint of this delivery has been deleted.")
     row = Delivery.objects.filter(pk=delivery_id)
-    anew: dict[str, Any] = {"retry_step": 0, "replay_id": delivery_id, "updated_at": Now()}
+    anew: dict[str, Any] = {"retry_step": 0, "updated_at": Now()}
+    if found.attempt_count:
+        anew["replay_id"] = delivery_id
     if target.status != EndpointStatus.DISABLED:
         _owe_now(found, target)
         row.update(status=DeliveryStatus.PENDING, reason="", **anew)

@@ -72,6 +72,8 @@ class Household:
         key = {"name": "household key", "scopes": ["orders:read"]}
         self._secrets.append(self._make("api-keys", key, "key_id")["api_key"])
         self._make(f"webhook-endpoints/{endpoint['id']}/test", {}, "delivery_id")
+        replay = {"since": "2026-01-01T00:00:00Z", "only": "all"}
+        self._make(f"webhook-endpoints/{endpoint['id']}/replays", replay, "replay_id")
         self._secrets.append(endpoint["secret"])
         run_jobs()
         (event, *_) = self.client.get("/api/v1/events").json()["results"]
