@@ -1,6 +1,8 @@
 """Remembered answers of retried POSTs, as the database knows them; `apps.common.api.idempotency` is the
 HTTP side."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -9,7 +11,7 @@ from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from apps.common.errors import Conflict
+from apps.common.errors import Conflict, Unprocessable
 from apps.common.models import IdempotencyKey
 
 KEPT_SECONDS = 24 * 3600
@@ -39,12 +41,35 @@ def take_lock(asked: Retryable) -> None:
             raise in_flight()
 
 
+@contextmanager
+def held(asked: Retryable) -> Iterator[None]:
+    """Hold the key while the block runs, for a request of several transactions; `Conflict` at once when
+    another request holds it. The lock is the connection's, so it ends with it too."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [asked.lock_name])
+        if not cursor.fetchone()[0]:
+            raise in_flight()
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [asked.lock_name])
+
+
 def in_flight() -> Conflict:
     """The error for a key whose first request has not been answered yet."""
     return Conflict(
         "The first request with this Idempotency-Key is still at work. Ask again in a moment.",
         code="request_in_flight",
     )
+
+
+def require_same(stored: IdempotencyKey, asked: Retryable) -> None:
+    """Raise `Unprocessable` when what is stored answered another question."""
+    if stored.fingerprint != asked.fingerprint:
+        raise Unprocessable(
+            "This Idempotency-Key was used for another request. Take a new key for a new request.",
+            code="idempotency_key_reused",
+        )
 
 
 def stored_answer(asked: Retryable) -> IdempotencyKey | None:

@@ -1,6 +1,6 @@
 """Reads of the orders app, each within the rows of one account."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -117,6 +117,20 @@ def order(account_id: UUID, order_id: UUID) -> Order:
     if found is None:
         raise OrderNotFound("There is no such order.")
     return found
+
+
+def whole_orders(
+    rows: "QuerySet[Order]", *, after: UUID | None = None, chunk: int = 200
+) -> Iterator[list[Order]]:
+    """Those of `orders` with all that belongs to them, newest first, a chunk at a time: each is a read of
+    its own, so that no transaction stays open however long the reader takes."""
+    rows = rows.prefetch_related("lines", "shipments__items").order_by("-pk")
+    while found := list((rows if after is None else rows.filter(pk__lt=after))[:chunk]):
+        yield found
+        after = found[-1].pk
+        for order in found:
+            # Order and line know each other: a circle, which the collector of garbage ends late.
+            order._prefetched_objects_cache.clear()  # type: ignore[attr-defined]  # Django's own
 
 
 def lines_of(order: Order) -> list[OrderLine]:

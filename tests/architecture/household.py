@@ -124,7 +124,7 @@ class Household:
     def everything(self) -> dict[str, bytes]:
         """What the owner reads at every address just now."""
         return {
-            str(each): self.client.get(each.url(self.ids)).content
+            str(each): self.client.get(each.url(self.ids)).getvalue()
             for each in self.reads()
             if not each.path.endswith(_UNSTABLE)
         }

@@ -23,16 +23,15 @@ def test_a_connection_that_the_server_ended_in_the_pool_is_replaced() -> None:
     # The timeout makes it return when the backend has gone, not when it was told to.
     with holding("SELECT pg_terminate_backend(%s, 10000)", ended):
         pass
-    alive = [backend() for _ in range(3) if connection.close() is None]
-
-    assert ended not in alive
+    assert backend() != ended
 
 
 def test_taking_a_living_connection_costs_no_round_trip() -> None:
     backend()
     connection.close()
     with tempfile.TemporaryFile("w+") as file:
-        wires = [one.pgconn for one in connection.pool._pool]
+        pool = connection.pool  # type: ignore[attr-defined]  # PostgreSQL's backend has one
+        wires = [one.pgconn for one in pool._pool]
         for wire in wires:
             wire.trace(file.fileno())
         connection.ensure_connection()

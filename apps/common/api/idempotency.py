@@ -17,8 +17,8 @@ from rest_framework.request import Request
 
 from apps.common.api.responses import Json
 from apps.common.api.views import ApiView
-from apps.common.errors import Fault, Invalid, Unprocessable
-from apps.common.idempotency import Retryable, stored_answer, take_lock
+from apps.common.errors import Fault, Invalid
+from apps.common.idempotency import Retryable, require_same, stored_answer, take_lock
 from apps.common.models import IdempotencyKey
 from apps.common.retries import retried
 
@@ -75,11 +75,7 @@ def _answer_once(view: Any, asked: Retryable, handle: Callable[[], HttpResponse]
 
 def replay(stored: IdempotencyKey, asked: Retryable) -> HttpResponse:
     """The first answer again; `Unprocessable` when it answered another question."""
-    if stored.fingerprint != asked.fingerprint:
-        raise Unprocessable(
-            "This Idempotency-Key was used for another request. Take a new key for a new request.",
-            code="idempotency_key_reused",
-        )
+    require_same(stored, asked)
     response = HttpResponse(
         bytes(stored.body), status=stored.status, content_type="application/json"
     )

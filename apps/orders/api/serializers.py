@@ -6,11 +6,12 @@ from typing import Any
 from django.core.validators import RegexValidator, URLValidator
 from rest_framework import serializers
 
-from apps.common.api.fields import Amount, Boolean, Choice, Currency, Integer, Metadata, Text
+from apps.common.api.fields import Amount, Boolean, Choice, Currency, Integer, Many, Metadata, Text
 from apps.common.api.pagination import PageQuery
-from apps.common.api.serializers import Body
+from apps.common.api.serializers import Body, Query, shared
 from apps.orders.api.representations import ADDRESS_FIELDS
 from apps.orders.enums import (
+    MAX_BULK,
     MAX_LINES,
     MAX_ON_HAND,
     MAX_QUANTITY,
@@ -157,6 +158,31 @@ class OrderInput(Body):
     metadata = Metadata(default=dict)
 
 
+class EachOrder(Many):
+    """Orders, each looked at by itself: a faulty one is its ValidationError among the others."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(child=OrderInput(), **kwargs)
+
+    def run_child_validation(self, data: list[Any]) -> list[Any]:
+        return [self._outcome(one) for one in data]
+
+    def _outcome(self, data: Any) -> dict[str, Any] | serializers.ValidationError:
+        try:
+            values: dict[str, Any] = shared(OrderInput).run_validation(data)
+        except serializers.ValidationError as error:
+            return error
+        return values
+
+
+class BulkInput(Body):
+    orders = EachOrder(
+        min_length=1,
+        max_length=MAX_BULK,
+        help_text="Placed in this order, so the first get what there is.",
+    )
+
+
 def _tracking(max_length: int, **kwargs: Any) -> Text:
     return Text(
         max_length=max_length, required=False, allow_null=True, trim_whitespace=False, **kwargs
@@ -218,7 +244,9 @@ class ProductsQuery(PageQuery):
     active = serializers.BooleanField(required=False)
 
 
-class OrdersQuery(PageQuery):
+class OrderFilters(Query):
+    """Which orders: for the list and for the export."""
+
     status = serializers.ChoiceField(choices=OrderStatus.choices, required=False)
     storefront = serializers.CharField(required=False, max_length=63, help_text="Its code.")
     customer_id = serializers.CharField(required=False, max_length=100)
@@ -228,3 +256,13 @@ class OrdersQuery(PageQuery):
     )
     created_after = serializers.DateTimeField(required=False, help_text="RFC 3339.")
     created_before = serializers.DateTimeField(required=False, help_text="RFC 3339.")
+
+
+class OrdersQuery(PageQuery, OrderFilters):
+    """A page of orders."""
+
+
+class ExportQuery(OrderFilters):
+    after = serializers.UUIDField(
+        required=False, help_text="Go on after the order of this id, where a stream broke off."
+    )

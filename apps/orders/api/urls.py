@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.orders.api import catalogue_views, fulfillment_views, views
+from apps.orders.api import bulk_views, catalogue_views, export_views, fulfillment_views, views
 
 urlpatterns = [
     path("storefronts", catalogue_views.StorefrontsView.as_view()),
@@ -17,6 +17,8 @@ urlpatterns = [
         "products/<uuid:product_id>/stock-movements", catalogue_views.StockMovementsView.as_view()
     ),
     path("orders", views.OrdersView.as_view()),
+    path("orders/bulk", bulk_views.BulkOrdersView.as_view()),
+    path("orders/export", export_views.OrderExportView.as_view()),
     path("orders/<uuid:order_id>", views.OrderView.as_view()),
     path("orders/<uuid:order_id>/history", views.OrderHistoryView.as_view()),
     path("orders/<uuid:order_id>/transitions", views.OrderTransitionsView.as_view()),

@@ -32,7 +32,8 @@ from apps.orders.errors import InvalidTransition, OrderNotEditable, OrderNotFoun
 from apps.orders.models import Order, OrderLine
 from apps.orders.services import orders
 from apps.orders.services.asked import Asked, external_id_taken, insufficient_stock
-from apps.orders.services.placing import Answered, NewOrder, Placed, Retry, place_order
+from apps.orders.services.building import NewOrder, Placed
+from apps.orders.services.placing import Answered, Retry, place_order
 from apps.orders.states import describe, ways
 
 _NOT_FOUND = OrderNotFound("There is no such order.")
