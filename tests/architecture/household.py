@@ -39,6 +39,7 @@ class Household:
             },
             "deal_id",
         )
+        self.ids["bid_id"] = self._bid(buyer, self.ids["deal_id"])
         self.ids["invoice_id"] = self._sell(buyer, number)
         taken_back = f"/api/v1/invoices/{self._sell(buyer, number)}/void"
         credit_note = self.client.post(taken_back, {"reason": "household"}).json()["credit_note"]
@@ -91,15 +92,16 @@ class Household:
         terms = {"name": f"Household sale {number}", "total_price": 1000, "currency": "EUR"}
         items = [{"name": "a thing", "price": 900}]
         deal = self.client.post("/api/v1/deals", {**terms, "items": items}).json()
-        bid = place_bid(
-            bidder_id=account_by_reference(buyer).id,
-            deal_id=UUID(deal["id"]),
-            amount=900,
-            actor=system("household"),
-        )
-        assert self.client.post(f"/api/v1/bids/{bid.id}/accept").status_code == 200
+        bid_id = self._bid(buyer, deal["id"])
+        assert self.client.post(f"/api/v1/bids/{bid_id}/accept").status_code == 200
         (invoice,) = self.client.get("/api/v1/invoices", deal=deal["id"]).json()["results"]
         return str(invoice["id"])
+
+    def _bid(self, buyer: str, deal_id: str) -> str:
+        """A bid of the buyer, who has no key here; returns its id."""
+        bidder_id, actor = account_by_reference(buyer).id, system("household")
+        bid = place_bid(bidder_id=bidder_id, deal_id=UUID(deal_id), amount=900, actor=actor)
+        return str(bid.id)
 
     def _fill_order(self, order: str, mark: str) -> None:
         """Something in each of its lists; it stays confirmed, and has an item left to ship."""

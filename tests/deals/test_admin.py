@@ -5,9 +5,9 @@ from django.contrib.admin import site
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.deals.models import Authorization, Deal, DealHistory
+from apps.deals.models import Authorization, Deal, DealHistory, Invoice
 from apps.events.models import ChannelMember
-from tests.deals.support import DEALS, Deals, types
+from tests.deals.support import DEALS, Deals, place, status_of, types
 from tests.support import ApiClient
 
 
@@ -110,3 +110,28 @@ def test_one_without_the_right_cannot_act(deals: Deals) -> None:
 
     assert act_status == 403
     assert Deal.objects.get().status == "available"
+
+
+def test_bids_are_shown_and_answered_for_the_seller(
+    office: Client, seller: ApiClient, bidder: ApiClient, rival: ApiClient, deals: Deals
+) -> None:
+    deal = deals()
+    low, high = place(bidder, deal, 1_234), place(rival, deal, 5_678)
+    page = office.get(f"/admin/deals/deal/{deal['id']}/change/").content.decode()
+    assert "12.34 EUR" in page
+    assert "56.78 EUR" in page
+    assert "56.78 EUR" in office.get("/admin/deals/deal/").content.decode()
+
+    act(office, "bid", "reject", high["id"])
+    said = act(office, "bid", "accept", low["id"], high["id"])
+
+    assert "is accepted" in said
+    assert "The bid is rejected" in said
+    assert (status_of(seller, low), status_of(seller, high)) == ("accepted", "rejected")
+    assert Invoice.objects.get(deal=deal["id"]).net_amount == 1_234
+    entry = DealHistory.objects.filter(deal=deal["id"]).last()
+    assert entry is not None
+    assert entry.actor["label"] == "operator"
+    for query in ("", f"?q={low['id']}", f"?q={bidder.account.slug}", "?status__exact=accepted"):
+        assert office.get(f"/admin/deals/bid/{query}").status_code == 200
+    assert office.get(f"/admin/deals/bid/{low['id']}/change/").status_code == 200

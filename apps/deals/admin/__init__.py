@@ -1,3 +1,3 @@
-from apps.deals.admin import authorizations, deals, invoices
+from apps.deals.admin import authorizations, bids, deals, invoices
 
-__all__ = ["authorizations", "deals", "invoices"]
+__all__ = ["authorizations", "bids", "deals", "invoices"]

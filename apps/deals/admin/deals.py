@@ -6,6 +6,7 @@ from django.http import HttpRequest
 
 from apps.common.admin import BaseModelAdmin, RecordInline, actor_of
 from apps.common.money import display
+from apps.deals.admin.bids import BidInline
 from apps.deals.admin.invoices import document_of
 from apps.deals.enums import DealStatus
 from apps.deals.errors import DealClosed
@@ -37,14 +38,14 @@ class HistoryInline(RecordInline):
 
 @admin.register(Deal)
 class DealAdmin(BaseModelAdmin):
-    list_display = ("name", "seller", "status", "price", "discounted", "updated_at")
+    list_display = ("name", "seller", "status", "price", "discounted", "best", "updated_at")
     list_filter = ("status",)
     list_select_related = ("seller",)
     search_fields = ("seller__slug__startswith",)
     search_ids = ("pk", "seller_id")
     search_help_text = "A whole id, of the deal or its seller, or the start of the seller's slug."
     readonly_fields = ("invoice_document",)
-    inlines = (ItemInline, HistoryInline)
+    inlines = (ItemInline, BidInline, HistoryInline)
     actions = ("mark_sold", "withdraw")
 
     @admin.display(description="total price")
@@ -54,6 +55,10 @@ class DealAdmin(BaseModelAdmin):
     @admin.display(description="final price")
     def discounted(self, deal: Deal) -> str:
         return display(deal.final_price, deal.currency)
+
+    @admin.display(description="best bid")
+    def best(self, deal: Deal) -> str:
+        return "" if deal.best_bid is None else display(deal.best_bid, deal.currency)
 
     @admin.display(description="invoice")
     def invoice_document(self, deal: Deal) -> str:
