@@ -48,6 +48,7 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
         "System",
         [
             ("common.JobRun", "Jobs", "schedule"),
+            ("common.JobRun", "Jobs", "schedule"),
             ("events.Event", "Events", "event_note"),
             ("events.Consumer", "Event consumers", "rule"),
             ("common.Message", "E-mail", "mail"),

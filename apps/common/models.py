@@ -1,4 +1,4 @@
-"""Tables that every app shares: stored answers of retried POSTs, heartbeats of workers, owed e-mail."""
+"""Tables that every app shares: stored answers of retried POSTs, heartbeats of workers, jobs, owed e-mail."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -41,6 +41,22 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return self.worker
+
+
+class JobRun(models.Model):
+    """A job of the schedule: whether it may run, and how it last did. The schedule itself is code."""
+
+    name = models.CharField(primary_key=True, max_length=100)
+    is_on = models.BooleanField("on", default=True)
+    started_at = models.DateTimeField(null=True, editable=False)
+    milliseconds = models.PositiveIntegerField(null=True, editable=False)
+    error = models.CharField(max_length=500, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "job"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Message(Leased):

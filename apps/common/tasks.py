@@ -8,7 +8,7 @@ from typing import Any
 from celery import current_task, shared_task
 from django.db.models.functions import Now
 
-from apps.common import mail, wakeups
+from apps.common import jobruns, mail, wakeups
 from apps.common.leases import reconcile
 from apps.common.models import Heartbeat, IdempotencyKey
 from apps.common.partitions import maintain_partitions
@@ -28,12 +28,15 @@ def job(name: str, *, at_once: int | None = None) -> Callable[[Callable[[], bool
     def register(work: Callable[[], bool]) -> Any:
         def run() -> None:
             wakeups.clear(name)
+            if not jobruns.is_on(name):
+                return
             # One too many leaves: who holds the slots works until nothing is due, and what commits
             # while the last of them leaves is found by the sweep.
             if slots is not None and not slots.acquire(blocking=False):
                 return
             try:
-                more = work()
+                with jobruns.recorded(name):
+                    more = work()
             finally:
                 if slots is not None:
                     slots.release()

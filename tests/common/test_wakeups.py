@@ -51,6 +51,7 @@ def test_after_the_worker_has_looked_a_wake_is_published_again() -> None:
     assert messages() == 2
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("is_more", [True, False])
 def test_a_job_clears_its_flag_before_it_looks_and_wakes_itself_for_more(
     settings: Settings, is_more: bool
@@ -71,6 +72,7 @@ def test_a_job_clears_its_flag_before_it_looks_and_wakes_itself_for_more(
     assert messages() == (2 if is_more else 1)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_job_leaves_threads_to_the_others(settings: Settings) -> None:
     settings.JOBS = {**settings.JOBS, "tests.take": Job("slow", 1.0)}
     started, may_end = threading.Event(), threading.Event()

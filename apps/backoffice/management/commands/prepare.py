@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from apps.common import jobruns
 from apps.common.models import Heartbeat
 from apps.common.partitions import maintain_partitions
 from apps.common.wakeups import wake
@@ -35,6 +36,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self._migrate()
         maintain_partitions()
+        jobruns.register()
         if options["fresh_start"]:
             Heartbeat.objects.all().delete()
         self._wake_heartbeats()
