@@ -63,6 +63,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
             "description": "Placed with their stock reserved in the same transaction.",
         },
         {"name": "Deals", "description": "Published by sellers to the buyers they authorised."},
+        {"name": "Bids", "description": "Buyers' bids on deals, their answers, and auctions."},
         {"name": "Authorizations", "description": "Which buyers see a seller's deals."},
         {"name": "Invoices", "description": "What buyers owe for what they bought; credit notes."},
         {"name": "Customers", "description": "Customers here, contacts in HubSpot."},

@@ -16,7 +16,8 @@ from apps.common.api.pagination import keyset_page
 from apps.common.api.responses import Json
 from apps.common.api.serializers import parse_body, parse_query
 from apps.common.api.views import ApiView
-from apps.common.schemas import integer, obj, page
+from apps.common.schemas import page
+from apps.deals.api.representations.bids import REJECTED_BIDS, rejected_bids_object
 from apps.deals.api.serializers.bids import BidInput, BidsQuery, CounterInput, RejectionInput
 from apps.deals.errors import (
     AuctionEnded,
@@ -61,7 +62,6 @@ _REFUSED_BIDS = [
     refusal("Too little for the auction", BidTooLow("Bid 51000 at the least.")),
     refusal("Too late", AuctionEnded("The auction has ended; its result is about to be told.")),
 ]
-_REJECTED = obj({"rejected": integer("How many bids were rejected.")})
 
 
 class _BidsView(ApiView):
@@ -143,7 +143,7 @@ class DealBidsRejectionView(ApiView):
         ),
         request=RejectionInput,
         examples=[_BELOW, _CLOSED],
-        responses={200: _REJECTED},
+        responses={200: REJECTED_BIDS},
     )
     @idempotent
     def post(self, request: Request, deal_id: UUID) -> HttpResponse:
@@ -151,7 +151,7 @@ class DealBidsRejectionView(ApiView):
         rejected = services.reject_bids(
             seller_id=self.principal.account_id, deal_id=deal_id, actor=self.actor, **asked
         )
-        return Json({"rejected": rejected})
+        return Json(rejected_bids_object(rejected))
 
 
 @extend_schema(tags=["Bids"])
