@@ -48,10 +48,12 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, *arguments: Any) -> None:
         self._open: set[Any] = set()
+        self.accepted = 0
         super().__init__(*arguments)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._open.add(request)
+        self.accepted += 1
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
@@ -105,6 +107,11 @@ class Receiver:
         """From now on, answer requests to `path` with these in turn."""
         with self._lock:
             self._behaviours[path] = list(behaviours)
+
+    @property
+    def connections(self) -> int:
+        """How many were made so far."""
+        return self._server.accepted
 
     @property
     def requests(self) -> list[Received]:

@@ -29,6 +29,11 @@ _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _BRACKETED = re.compile(r"\[[0-9a-f:.]+\](:[0-9]*)?", re.IGNORECASE)
 
+# RFC 6762 with its appendix G, RFC 8375, and ICANN's reservation of `.internal`.
+_INSIDE = tuple(
+    f".{suffix}"
+    for suffix in ("local", "internal", "intranet", "private", "corp", "home", "lan", "home.arpa")
+)
 _LOOPBACKS = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 # Threads, because getaddrinfo cannot be cancelled: a slow name server holds one, not its caller.
@@ -111,13 +116,18 @@ def vet(target: Target) -> None:
 
 
 def require_name_allowed(host: str) -> None:
-    """Raise AddressRefused for names that mean this machine, whatever they resolve to just now.
+    """Raise AddressRefused for names that can only mean something inside, whatever they resolve to now.
 
     What `localhost` and `*.localhost` lead to is each resolver's own business, so they are let through
-    only where a loopback address is.
+    only where a loopback address is. Names without a dot and those under suffixes for inside use are let
+    through where any network is that is not public; elsewhere they are refused without asking, so that
+    nobody learns which of them there are.
     """
-    last_label = host.lower().removesuffix(".").rpartition(".")[2]
-    if last_label == "localhost" and not any(is_allowed(address) for address in _LOOPBACKS):
+    name = host.lower().removesuffix(".")
+    if name.rpartition(".")[2] == "localhost":
+        if not any(is_allowed(address) for address in _LOOPBACKS):
+            raise AddressRefused
+    elif ("." not in name or name.endswith(_INSIDE)) and not settings.OUTGOING_ALLOWED_NETWORKS:
         raise AddressRefused
 
 

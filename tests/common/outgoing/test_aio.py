@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from typing import Any
 
 import aiohttp
@@ -84,6 +85,44 @@ def test_one_private_address_among_public_ones_spoils_the_name(
 
     assert_refused(f"http://mixed.example:{receiver.port}/")
     assert receiver.requests == []
+
+
+def test_a_name_is_resolved_once_and_what_was_vetted_is_connected_to(
+    receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that says something else every time gains nothing by it."""
+    settings.OUTGOING_ALLOWED_NETWORKS = [ip_network("127.0.0.1/32")]
+    answers = iter(["127.0.0.1", "127.0.0.2", "10.0.0.1"])
+    asked: list[str] = []
+
+    def answer(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+    assert get(f"http://flickering.example:{receiver.port}/")[0] == 204
+    assert asked == ["flickering.example"]
+    assert_refused(f"http://flickering.example:{receiver.port}/")
+    assert len(receiver.requests) == 1
+
+
+def test_a_connection_is_not_used_again_once_its_address_is_refused(
+    receiver: Receiver, settings: Any
+) -> None:
+    async def ask_twice() -> None:
+        async with aio.new_session({}) as session:
+            async with session.get(receiver.url()) as response:
+                await aio.read_capped(response)
+            async with session.get(receiver.url()) as response:
+                await aio.read_capped(response)
+            assert receiver.connections == 1, "it is kept open"
+            settings.OUTGOING_ALLOWED_NETWORKS = []
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await session.get(receiver.url())
+
+    asyncio.run(ask_twice())
+    assert len(receiver.requests) == 2
 
 
 def test_the_last_look_is_at_the_address_that_is_connected_to(

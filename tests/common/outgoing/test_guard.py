@@ -126,6 +126,25 @@ def test_odd_spellings_of_addresses_are_refused(host: str) -> None:
         guard.parse(f"http://{host}/")
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127\u30020\u30020\u30021",
+        "127\uff0e0\uff0e0\uff0e1",
+        "127\uff610\uff610\uff611",
+        "\u2460\u2461\u2466.\u24ea.\u24ea.\u2460",
+        "\uff11\uff12\uff17.0.0.1",
+        "loca\u00adlhost",
+        "\u24dbocalhost",
+        "LOCALHOST\u3002",
+    ],
+)
+def test_other_writings_of_an_inside_host_are_read_as_that(production: None, host: str) -> None:
+    """Dots, digits and letters that IDNA folds."""
+    with pytest.raises((guard.UrlInvalid, guard.AddressRefused)):
+        guard.vet(guard.parse(f"http://{host}/"))
+
+
 def test_wide_digits_are_read_as_what_they_mean(production: None) -> None:
     target = guard.parse("http://\uff11\uff12\uff17.\uff10.\uff10.\uff11/")
 
@@ -167,6 +186,85 @@ def test_public_addresses_are_allowed(production: None, address: str) -> None:
 def test_other_addresses_are_refused(production: None, address: str) -> None:
     with pytest.raises(guard.AddressRefused):
         guard.require_allowed(address)
+
+
+# The blocks of IANA's special-purpose address registries as of 2025-10, read there and not taken from the
+# code, with what else must never be called.
+REGISTRIES = [
+    "0.0.0.0/8",
+    "0.0.0.0/32",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.0.0/29",
+    "192.0.0.8/32",
+    "192.0.0.9/32",
+    "192.0.0.10/32",
+    "192.0.0.170/32",
+    "192.0.0.171/32",
+    "192.0.2.0/24",
+    "192.31.196.0/24",
+    "192.52.193.0/24",
+    "192.88.99.0/24",
+    "192.88.99.2/32",
+    "192.168.0.0/16",
+    "192.175.48.0/24",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "240.0.0.0/4",
+    "255.255.255.255/32",
+    "224.0.0.0/4",
+    "::1/128",
+    "::/128",
+    "64:ff9b:1::/48",
+    "100::/64",
+    "100:0:0:1::/64",
+    "2001::/23",
+    "2001::/32",
+    "2001:1::1/128",
+    "2001:1::2/128",
+    "2001:1::3/128",
+    "2001:2::/48",
+    "2001:3::/32",
+    "2001:4:112::/48",
+    "2001:10::/28",
+    "2001:20::/28",
+    "2001:30::/28",
+    "2001:db8::/32",
+    "2620:4f:8000::/48",
+    "3fff::/20",
+    "5f00::/16",
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+    "::/96",
+    "::ffff:0:0:0/96",
+    "::ffff:127.0.0.0/104",
+    "::ffff:10.0.0.0/104",
+    "64:ff9b::7f00:0/104",
+    "64:ff9b::a00:0/104",
+    "64:ff9b::a9fe:0/112",
+    "2002:7f00::/24",
+    "2002:a00::/24",
+    "2002:c0a8::/32",
+    "2002:a9fe::/32",
+    "2002:6440::/26",
+]
+
+
+@pytest.mark.parametrize("text", REGISTRIES)
+def test_no_block_of_the_special_purpose_registries_is_public(text: str) -> None:
+    block = ip_network(text)
+    middle = block[block.num_addresses // 2]
+
+    for address in (block[0], block[-1], middle):
+        assert not is_public(address)
+        assert not guard.is_text_allowed(f"{address}%eth0")
 
 
 @pytest.mark.parametrize("network", [*DENIED_V4, *DENIED_V6], ids=str)
@@ -259,7 +357,37 @@ def test_localhost_is_refused_whatever_it_resolves_to_now(
         guard.vet(guard.parse(f"http://{host}:8000/"))
 
 
-@pytest.mark.parametrize("host", ["localhost.example", "notlocalhost", "a.localhost.example."])
+@pytest.mark.parametrize(
+    "host",
+    ["postgres", "REDIS.", "db.internal", "printer.local.", "a.b.corp", "nas.lan", "x.home.arpa"],
+)
+def test_names_of_an_inside_network_are_refused_without_asking_for_them(
+    production: None, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    asked = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **_: asked.append(arguments))
+
+    with pytest.raises(guard.AddressRefused):
+        guard.vet(guard.parse(f"http://{host}/"))
+
+    assert asked == []
+
+
+def test_inside_names_are_looked_up_where_an_inside_network_is_let_through(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.OUTGOING_ALLOWED_NETWORKS = [ip_network("10.0.0.0/8")]
+    resolving_to(monkeypatch, "10.1.1.1")
+    guard.vet(guard.parse("http://receiver:9000/"))
+
+    resolving_to(monkeypatch, "192.168.1.1")
+    with pytest.raises(guard.AddressRefused):
+        guard.vet(guard.parse("http://receiver:9000/"))
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost.example", "notlocalhost.example", "a.localhost.example."]
+)
 def test_what_only_looks_like_localhost_is_any_name(
     production: None, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
