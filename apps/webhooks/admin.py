@@ -38,7 +38,11 @@ class EndpointAdmin(BaseModelAdmin):
     def enable(self, request: HttpRequest, endpoints: "QuerySet[Endpoint]") -> None:
         for endpoint in endpoints:
             try:
-                services.enable_endpoint(account_id=endpoint.account_id, endpoint_id=endpoint.id)
+                services.enable_endpoint(
+                    account_id=endpoint.account_id,
+                    endpoint_id=endpoint.id,
+                    actor=actor_of(request),
+                )
             except DomainError as error:
                 self.message_user(request, f"{endpoint}: {error.detail}", messages.WARNING)
             else:

@@ -24,15 +24,21 @@ UPDATE webhooks_delivery d SET status = %s, reason = %s, updated_at = now()
   FROM rested WHERE d.id = rested.id
 """
 
+# What was parked for its own sake stays so. The schedule begins anew, for the endpoint is another now.
 _OWE_PARKED = """
 WITH chosen AS MATERIALIZED (
-  SELECT id FROM webhooks_delivery
-   WHERE endpoint_id = %s AND status = 'parked' ORDER BY id LIMIT %s FOR UPDATE
+  SELECT id, event_id, subject FROM webhooks_delivery
+   WHERE endpoint_id = %(endpoint)s AND status = 'parked' AND reason = 'endpoint_disabled'
+   ORDER BY id LIMIT %(limit)s FOR UPDATE
 ), owed AS (
-  INSERT INTO webhooks_due (id, endpoint_id, ready, due_at, claims)
-  SELECT id, %s, true, now(), 0 FROM chosen ON CONFLICT (id) DO NOTHING
+  INSERT INTO webhooks_due (id, endpoint_id, ready, lane, order_key, position, due_at, claims)
+  SELECT c.id, p.id, true, 1, CASE WHEN e.position IS NOT NULL THEN c.subject END, e.position,
+         now() + row_number() OVER (ORDER BY c.id) * interval '1 microsecond', 0
+    FROM chosen c JOIN webhooks_endpoint p ON p.id = %(endpoint)s
+         LEFT JOIN events_event e ON p.ordered AND e.id = c.event_id
+  ON CONFLICT (id) DO NOTHING
 )
-UPDATE webhooks_delivery d SET status = 'pending', reason = '', updated_at = now()
+UPDATE webhooks_delivery d SET status = 'pending', reason = '', retry_step = 0, updated_at = now()
   FROM chosen WHERE d.id = chosen.id
 """
 
@@ -68,5 +74,5 @@ def _cancel_parked(endpoint_id: UUID) -> int:
 
 def _owe_parked(endpoint_id: UUID) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(_OWE_PARKED, [endpoint_id, BATCH, endpoint_id])
+        cursor.execute(_OWE_PARKED, {"endpoint": endpoint_id, "limit": BATCH})
         return int(cursor.rowcount)

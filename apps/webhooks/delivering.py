@@ -8,11 +8,12 @@ import structlog
 from django.db import InterfaceError, OperationalError
 
 from apps.common.leases import SLICE_SECONDS
-from apps.webhooks.claims import Claimed, claim, is_anything_ready, prepare
-from apps.webhooks.fanout import NO_ENDPOINT
+from apps.webhooks.claims import Claimed, Turns, claim, is_anything_ready
+from apps.webhooks.enums import Lane
 from apps.webhooks.leases import Lease, OpenLeases
-from apps.webhooks.limits import ACCOUNT_SHARE, CLAIM_BATCH, SLOTS
+from apps.webhooks.limits import ACCOUNT_SHARES, LANE_SLOTS, MAX_WALKS
 from apps.webhooks.outcomes import dismiss, record
+from apps.webhooks.preparing import prepare
 from apps.webhooks.sender import Sender
 from apps.webhooks.services import settle_backlogs
 from apps.webhooks.transport import Parcel
@@ -29,7 +30,7 @@ class Delivering:
         self.leases = OpenLeases()
         self._feeding = threading.Lock()
         self._asked = threading.Event()
-        self._last_endpoint = NO_ENDPOINT
+        self._turns = Turns()
 
     def deliver(self) -> bool:
         """Claim and hand over until nothing is ready or the slice has passed; True when more may be.
@@ -55,7 +56,10 @@ class Delivering:
     def fast_slots(self) -> int:
         """How many deliveries may be leased for the sender without a claim, which shares between accounts:
         what is free of the half that one account may have."""
-        return max(self.sender.free - (SLOTS - ACCOUNT_SHARE), 0) if self.leases.may_open else 0
+        if not self.leases.may_open:
+            return 0
+        reserved = LANE_SLOTS[Lane.FIRST] - ACCOUNT_SHARES[Lane.FIRST]
+        return max(self.sender.room[Lane.FIRST] - reserved, 0)
 
     def stop(self, seconds: float) -> None:
         """End the sender, give what is under way `seconds` for that; others send the rest."""
@@ -73,22 +77,20 @@ class Delivering:
     def _feed(self, deadline: float) -> bool:
         while not self.sender.closing and time.monotonic() < deadline:
             self._give_back()
-            room = self.sender.wait_for_room(WAIT_SECONDS)
-            if not room:
-                continue
             seen = self.sender.recorded
-            if not self._claim_some(min(room, CLAIM_BATCH)):
+            if not self._claim_some():
                 if not is_anything_ready():
                     return False
-                # What is ready waits for a place at its endpoint.
-                self.sender.wait_for_record(seen, WAIT_SECONDS)
+                # What is ready waits for a slot, for a place at its endpoint or for its endpoint's pace.
+                if not self.sender.wait_for_record(seen, WAIT_SECONDS):
+                    return False
         return True
 
-    def _claim_some(self, limit: int) -> bool:
+    def _claim_some(self) -> bool:
         """Claim the next deliveries and send them; False when there is none to claim."""
         lease = self.leases.open()
         try:
-            claimed = self._claim_next(limit, lease)
+            claimed = self._claim_next(lease)
             parcels, dismissals = prepare(claimed, lease.taken_at)
             if dismissals:
                 dismiss(dismissals)
@@ -98,16 +100,14 @@ class Delivering:
         self.hand_over(lease, parcels)
         return bool(claimed)
 
-    def _claim_next(self, limit: int, lease: Lease) -> list[Claimed]:
-        claimed = claim(
-            after=self._last_endpoint, limit=limit, lease_id=lease.id, holder=lease.holder
-        )
-        if not claimed and self._last_endpoint != NO_ENDPOINT:
-            claimed = claim(after=NO_ENDPOINT, limit=limit, lease_id=lease.id, holder=lease.holder)
-        if claimed:
-            # The next claim begins where this one ended, so that all endpoints have their turn.
-            self._last_endpoint = max(one.endpoint_id for one in claimed)
-        return claimed
+    def _claim_next(self, lease: Lease) -> list[Claimed]:
+        for _ in range(MAX_WALKS):
+            claimed = claim(
+                turns=self._turns, room=self.sender.room, lease_id=lease.id, holder=lease.holder
+            )
+            if claimed or not self._turns.is_cut:
+                return claimed
+        return []
 
     def _give_back(self) -> None:
         late = list(self.sender.late)

@@ -62,6 +62,10 @@ class EndpointDeleted(Conflict):
     code = "endpoint_deleted"
 
 
+class TooManyEndpoints(Conflict):
+    code = "too_many_webhook_endpoints"
+
+
 class TooManySecrets(Conflict):
     """So many rotations overlap that the signature header would grow too long."""
 

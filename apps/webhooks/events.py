@@ -5,6 +5,7 @@ from typing import Any
 from apps.common.clock import rfc3339
 from apps.common.schemas import (
     array,
+    boolean,
     component,
     enum,
     integer,
@@ -15,7 +16,7 @@ from apps.common.schemas import (
     uuid,
 )
 from apps.events.catalogue import define
-from apps.webhooks.enums import DisabledReason, EndpointStatus
+from apps.webhooks.enums import DisabledReason, EndpointStatus, OnFailure
 from apps.webhooks.models import Endpoint
 
 ENDPOINT_PROPERTIES = {
@@ -23,11 +24,18 @@ ENDPOINT_PROPERTIES = {
     "url": string("Where events are posted.", format="uri"),
     "event_types": array(string("A type, a family like `deal.*`, or `*`.")),
     "description": string(),
+    "ordered": boolean("The events of one subject are sent one after the other."),
+    "on_failure": enum(
+        OnFailure.values,
+        "When `ordered` and a delivery fails: `block` holds its subject back until the delivery is made or "
+        "its retries have ended, `park` sets it aside after three retries.",
+    ),
+    "rate_limit": nullable(integer("Requests a second at most.")),
     "status": enum(EndpointStatus.values),
     "disabled_reason": nullable(
         enum(
             DisabledReason.values,
-            "`gone`: it answered 410. `operator`: somebody disabled it in the back office.",
+            "`gone`: it answered 410. `failures`: for 5 days nothing was delivered. `operator`: somebody disabled it in the back office.",
         )
     ),
     "version": integer(),
@@ -40,6 +48,9 @@ ENDPOINT_EXAMPLE: dict[str, Any] = {
     "url": "http://127.0.0.1:9000/hooks",
     "event_types": ["order.*", "deal.*"],
     "description": "To try it out",
+    "ordered": False,
+    "on_failure": "block",
+    "rate_limit": None,
     "status": "enabled",
     "disabled_reason": None,
     "version": 1,
@@ -52,6 +63,18 @@ ENDPOINT = component("WebhookEndpoint", obj(ENDPOINT_PROPERTIES), example=ENDPOI
 # Of all events whose subject is an endpoint, none is fanned out to that endpoint.
 FAMILY = "webhook_endpoint."
 
+FAILING = define(
+    FAMILY + "failing",
+    "Three requests to an endpoint have failed, one after the other; events for it are kept and sent "
+    "again. Never sent to the endpoint itself.",
+    ENDPOINT,
+)
+RECOVERED = define(
+    FAMILY + "recovered",
+    "An endpoint that was failing or disabled is enabled: it answered again, or somebody enabled it. "
+    "Never sent to the endpoint itself.",
+    ENDPOINT,
+)
 DISABLED = define(
     FAMILY + "disabled",
     "An endpoint was disabled; its deliveries are parked. Never sent to the endpoint itself.",
@@ -71,6 +94,9 @@ def endpoint_object(endpoint: Endpoint) -> dict[str, Any]:
         "url": endpoint.url,
         "event_types": list(endpoint.event_types),
         "description": endpoint.description,
+        "ordered": endpoint.ordered,
+        "on_failure": endpoint.on_failure,
+        "rate_limit": endpoint.rate_limit,
         "status": endpoint.status,
         "disabled_reason": endpoint.disabled_reason or None,
         "version": endpoint.version,

@@ -9,13 +9,15 @@ from django.db import transaction
 from apps.common.wakeups import wake_on_commit
 from apps.events.models import Event
 from apps.events.subscriptions import subscribe
-from apps.webhooks.claims import keyrings
 from apps.webhooks.delivering import delivering
+from apps.webhooks.enums import DeliveryStatus, Reason
 from apps.webhooks.events import TEST
 from apps.webhooks.fanout import Made, make_deliveries
 from apps.webhooks.leases import Lease
 from apps.webhooks.limits import FAST_ENDPOINTS
 from apps.webhooks.models import FanOut
+from apps.webhooks.outcomes import dismiss
+from apps.webhooks.preparing import Dismissal, keyrings
 from apps.webhooks.services import DELIVER
 from apps.webhooks.transport import Parcel
 
@@ -43,7 +45,13 @@ def fan_out(events: Sequence[Event]) -> None:
     long = [one for one in made if one.is_last_of_many]
     if long:
         FanOut.objects.bulk_create(
-            FanOut(event_id=one.event_id, after=one.endpoint_id) for one in long
+            FanOut(
+                event_id=one.event_id,
+                subject=wanted[one.event_id].subject,
+                position=wanted[one.event_id].position,
+                after=one.endpoint_id,
+            )
+            for one in long
         )
         wake_on_commit(FAN_OUT)
     fast = [one for one in made if one.fast]
@@ -55,6 +63,14 @@ def fan_out(events: Sequence[Event]) -> None:
 
 def _parcels(fast: Sequence[Made], events: Mapping[UUID, Event], lease: Lease) -> list[Parcel]:
     rings = keyrings({one.endpoint_id: one.version for one in fast})
+    unreadable = [one for one in fast if one.endpoint_id not in rings]
+    if unreadable:
+        dismiss(
+            [
+                Dismissal(one.delivery_id, lease.id, DeliveryStatus.PARKED, Reason.UNREADABLE)
+                for one in unreadable
+            ]
+        )
     return [
         Parcel(
             delivery_id=one.delivery_id,
@@ -67,6 +83,10 @@ def _parcels(fast: Sequence[Made], events: Mapping[UUID, Event], lease: Lease) -
             body=bytes(events[one.event_id].payload),
             occurred_at=events[one.event_id].occurred_at.timestamp(),
             leased_at=lease.taken_at,
+            send_at=lease.taken_at,
+            is_set_aside=one.is_set_aside,
+            is_watched=one.is_watched,
         )
         for one in fast
+        if one.endpoint_id in rings
     ]

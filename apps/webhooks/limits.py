@@ -1,12 +1,20 @@
 """The numbers of delivery that must fit together (a test holds them to it)."""
 
+from apps.webhooks.enums import Lane
+
 # Requests in flight to one endpoint, counted from live leases.
 ENDPOINT_CAP = 5
+# Deliveries that one claim takes of one lane.
 CLAIM_BATCH = 64
-# What one process holds at a time, from the claim to the recorded outcome.
-SLOTS = 512
+# What one process holds at a time, from the claim to the recorded outcome. No lane takes another's.
+LANE_SLOTS = {Lane.FIRST: 512, Lane.RETRY: 128, Lane.REPLAY: 64, Lane.SLOW: 64}
+SLOTS = sum(LANE_SLOTS.values())
 # Of these, what one account's deliveries get; a claim may go beyond it by its batch.
-ACCOUNT_SHARE = SLOTS // 2
+ACCOUNT_SHARES = tuple(slots // 2 for slots in LANE_SLOTS.values())
+# How far ahead of its time a delivery is claimed when its endpoint has a rate limit.
+RATE_HORIZON_SECONDS = 1.0
+# A claim walks past so many endpoints that have no place free, and goes on in the next one.
+MAX_WALKS = 20
 # An event with more endpoints than this goes the long way (`webhooks.fan_out`).
 FAST_ENDPOINTS = 64
 FAN_OUT_BATCH = 1000

@@ -16,10 +16,12 @@ from prometheus_client import Counter, Histogram
 
 from apps.common.actor import system
 from apps.common.ids import uuid7
-from apps.webhooks.claims import Dismissal
 from apps.webhooks.enums import DeliveryStatus, DisabledReason, Reason
+from apps.webhooks.judging import note
 from apps.webhooks.models import Endpoint
-from apps.webhooks.retries import seconds_until_retry
+from apps.webhooks.pace import is_notable
+from apps.webhooks.preparing import Dismissal
+from apps.webhooks.retries import RETRIES_BEFORE_SET_ASIDE, seconds_until_retry
 from apps.webhooks.services import DELIVER, disable_endpoint
 from apps.webhooks.transport import Outcome
 
@@ -36,9 +38,19 @@ first_attempt_lag_seconds = Histogram(
 )
 log = structlog.get_logger(__name__)
 
+# What comes next in the order of a subject whose delivery rests need not wait any more. Whichever is first
+# is touched, ready or not, to wait for a claim that is just looking at it (webhooks_pick).
+FOLLOW = """
+  UPDATE webhooks_due n SET ready = true, is_behind = false, due_at = now()
+   WHERE n.lease_id IS NULL AND (n.is_behind OR n.ready) AND n.id IN (
+     SELECT (SELECT o.id FROM webhooks_due o
+              WHERE o.endpoint_id = r.endpoint_id AND o.order_key = r.order_key
+                AND o.id <> ALL(%(ids)s) ORDER BY o.position, o.id LIMIT 1)
+       FROM rested r WHERE r.order_key IS NOT NULL)"""
+
 # The ids are given apart too, so that each table is entered by its key whatever the planner believes of
 # the rest. Outcomes travel as one JSON text: a list of Python arrays costs five times as much to pass.
-_RECORD = """
+_RECORD = f"""
 WITH outcome AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset(%(outcomes)s) AS o(
     id uuid, lease_id uuid, attempt_id uuid, status text, reason text, retry_in float8, url text,
@@ -48,13 +60,15 @@ WITH outcome AS MATERIALIZED (
 ), rested AS (
   DELETE FROM webhooks_due d USING outcome o
    WHERE d.id = ANY(%(ids)s) AND d.id = o.id AND d.lease_id = o.lease_id
-     AND o.retry_in IS NULL RETURNING d.id
+     AND o.retry_in IS NULL RETURNING d.id, d.endpoint_id, d.order_key
 ), postponed AS (
   UPDATE webhooks_due d SET due_at = now() + o.retry_in * interval '1 second', ready = false,
-         lease_id = NULL, lease_until = NULL, claims = 0
+         lane = 1, lease_id = NULL, lease_until = NULL, claims = 0
     FROM outcome o
    WHERE d.id = ANY(%(ids)s) AND d.id = o.id AND d.lease_id = o.lease_id
      AND o.retry_in IS NOT NULL RETURNING d.id
+), followed AS (
+  {FOLLOW}
 ), held AS (
   SELECT id FROM rested UNION ALL SELECT id FROM postponed
 ), settled AS (
@@ -73,19 +87,22 @@ WITH outcome AS MATERIALIZED (
     FROM outcome o JOIN settled s USING (id)
 )
 SELECT s.id, s.attempt_count, extract(epoch FROM now())::float8 FROM settled s
-"""
+"""  # noqa: S608 - made of constants
 
-_DISMISS = """
+_DISMISS = f"""
 WITH dismissed AS MATERIALIZED (
   SELECT * FROM unnest(%(ids)s::uuid[], %(leases)s::uuid[], %(statuses)s::text[], %(reasons)s::text[])
     AS o(id, lease_id, status, reason)
 ), rested AS (
   DELETE FROM webhooks_due d USING dismissed o
-   WHERE d.id = ANY(%(ids)s) AND d.id = o.id AND d.lease_id = o.lease_id RETURNING d.id
+   WHERE d.id = ANY(%(ids)s) AND d.id = o.id AND d.lease_id = o.lease_id
+  RETURNING d.id, d.endpoint_id, d.order_key
+), followed AS (
+  {FOLLOW}
 )
 UPDATE webhooks_delivery d SET status = o.status, reason = o.reason, updated_at = now()
   FROM dismissed o JOIN rested USING (id) WHERE d.id = ANY(%(ids)s) AND d.id = o.id
-"""
+"""  # noqa: S608 - made of constants
 
 # Delivery -> the attempt's number and the time of recording it (Unix time).
 Recorded = dict[UUID, tuple[int, float]]
@@ -100,11 +117,16 @@ class Verdict(NamedTuple):
 
 
 def verdict_on(outcome: Outcome) -> Verdict:
-    """2xx is delivered, 410 parks, everything else is tried again until the schedule ends."""
+    """2xx is delivered, 410 parks, `retry=false` fails, everything else is tried again until the schedule
+    ends; of an ordered endpoint that asks for it, only three times, before it is set aside."""
     if outcome.is_success:
         return Verdict(DeliveryStatus.DELIVERED)
     if outcome.status_code == 410:
         return Verdict(DeliveryStatus.PARKED, Reason.ENDPOINT_DISABLED)
+    if not outcome.control.retry:
+        return Verdict(DeliveryStatus.FAILED, Reason.REFUSED)
+    if outcome.parcel.is_set_aside and outcome.parcel.step >= RETRIES_BEFORE_SET_ASIDE:
+        return Verdict(DeliveryStatus.PARKED, Reason.SET_ASIDE)
     retry_in = seconds_until_retry(outcome.parcel.step, outcome.hint)
     if retry_in is None:
         return Verdict(DeliveryStatus.FAILED, Reason.EXHAUSTED)
@@ -119,7 +141,12 @@ def record(outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes
         if outcome.status_code == 410
     }
-    recorded = _record_with_gone(outcomes, verdicts, gone) if gone else _record(outcomes, verdicts)
+    notable = [outcome for outcome in outcomes if is_notable(outcome)]
+    recorded = (
+        _record_with_consequences(outcomes, verdicts, notable, gone)
+        if notable
+        else _record(outcomes, verdicts)
+    )
     _tell(outcomes, verdicts, recorded)
 
 
@@ -130,12 +157,23 @@ def _record(outcomes: Sequence[Outcome], verdicts: Sequence[Verdict]) -> Recorde
 
 
 @transaction.atomic
-def _record_with_gone(
-    outcomes: Sequence[Outcome], verdicts: Sequence[Verdict], gone: Mapping[UUID, str]
+def _record_with_consequences(
+    outcomes: Sequence[Outcome],
+    verdicts: Sequence[Verdict],
+    notable: Sequence[Outcome],
+    gone: Mapping[UUID, str],
 ) -> Recorded:
-    # Endpoints are locked before deliveries, as everywhere.
-    list(Endpoint.objects.select_for_update().filter(pk__in=gone).order_by("pk"))
+    # Endpoints are locked before deliveries, as everywhere, and paces last.
+    if gone:
+        list(Endpoint.objects.select_for_update().filter(pk__in=gone).order_by("pk"))
     recorded = _record(outcomes, verdicts)
+    note(
+        [
+            outcome
+            for outcome in notable
+            if outcome.parcel.delivery_id in recorded and outcome.status_code != 410
+        ]
+    )
     for endpoint_id, url in sorted(gone.items()):
         disable_endpoint(
             endpoint_id=endpoint_id, reason=DisabledReason.GONE, actor=system(DELIVER), while_at=url

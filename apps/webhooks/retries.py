@@ -17,6 +17,8 @@ SCHEDULE: tuple[float, ...] = (
     20 * 3600,
     24 * 3600,
 )
+# An ordered endpoint whose `on_failure` is `park` lets a subject go on after so many of these: 6 minutes.
+RETRIES_BEFORE_SET_ASIDE = 3
 # Jitter only ever adds: retries of one outage spread out, and none undercuts Retry-After.
 MAX_JITTER = 0.1
 MAX_HINT_SECONDS = 10 * 3600.0

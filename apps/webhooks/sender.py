@@ -18,7 +18,8 @@ from django.db import InterfaceError, OperationalError, connections
 from prometheus_client import Gauge
 
 from apps.common.outgoing import aio
-from apps.webhooks.limits import LEASE_SECONDS, MAX_WAIT_SECONDS, SLOTS
+from apps.webhooks.enums import Lane
+from apps.webhooks.limits import LANE_SLOTS, LEASE_SECONDS, MAX_WAIT_SECONDS
 from apps.webhooks.transport import HEADERS, Outcome, Parcel, post
 
 RECORD_BATCH = 256
@@ -39,10 +40,9 @@ Record = Callable[[Sequence[Outcome]], None]
 class Sender:
     """Starts with the first delivery; `stop` ends it for good."""
 
-    def __init__(self, record: Record, slots: int = SLOTS) -> None:
+    def __init__(self, record: Record) -> None:
         self._record = record
-        self._slots = slots
-        self._held = 0
+        self._held = dict.fromkeys(Lane, 0)
         self._recorded = 0
         # What it has not sent because too little was left of the lease: to be given back.
         self.late: deque[Parcel] = deque()
@@ -56,10 +56,13 @@ class Sender:
         self._stopped = False
 
     @property
-    def free(self) -> int:
-        """How many more deliveries it wants now."""
+    def room(self) -> list[int]:
+        """How many more deliveries it wants now, lane by lane."""
         with self._changed:
-            return 0 if self._closing else max(self._slots - self._held, 0)
+            return [
+                0 if self._closing else max(slots - self._held[lane], 0)
+                for lane, slots in LANE_SLOTS.items()
+            ]
 
     @property
     def closing(self) -> bool:
@@ -80,26 +83,25 @@ class Sender:
                 return
             if self._loop is None:
                 self._loop = self._start()
-            self._held += len(parcels)
+            for parcel in parcels:
+                self._held[parcel.slot] += 1
             loop = self._loop
         in_custody.inc(len(parcels))
         loop.call_soon_threadsafe(self._launch, parcels)
 
-    def wait_for_room(self, seconds: float) -> int:
-        """The free slots, as soon as there is one; 0 when none comes within `seconds`."""
+    def wait_for_record(self, seen: int, seconds: float) -> bool:
+        """Wait until `recorded` is no longer `seen`, for `seconds` at most; False, at once, when it holds
+        nothing that could be recorded."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or self._held < self._slots, seconds)
-        return self.free
-
-    def wait_for_record(self, seen: int, seconds: float) -> None:
-        """Return when `recorded` is no longer `seen`, after `seconds` at the latest."""
-        with self._changed:
+            if self._recorded == seen and not any(self._held.values()):
+                return False
             self._changed.wait_for(lambda: self._closing or self._recorded != seen, seconds)
+            return True
 
     def wait_until_empty(self, seconds: float) -> bool:
         """Whether everything in custody is recorded within `seconds`."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._held == 0, seconds)
+            return self._changed.wait_for(lambda: not any(self._held.values()), seconds)
 
     def close(self) -> None:
         """Want nothing more. Takes no lock, for it is called from a signal handler."""
@@ -109,7 +111,7 @@ class Sender:
         """Give what is under way `seconds` to end. What does not is the caller's to free."""
         self.close()
         if not self.wait_until_empty(seconds):
-            log.warning("sender_stopped_early", left=self._held)
+            log.warning("sender_stopped_early", left=sum(self._held.values()))
         with self._changed:
             self._stopped = True
             loop = self._loop
@@ -151,11 +153,14 @@ class Sender:
             task.add_done_callback(self._tasks.discard)
 
     async def _send(self, parcel: Parcel) -> None:
+        early = parcel.send_at - time.monotonic()
+        if early > 0:
+            await asyncio.sleep(early)
         if time.monotonic() - parcel.leased_at > MAX_WAIT_SECONDS:
             # Whoever takes it next has a whole lease.
             self.late.append(parcel)
             log.warning("webhook_waited_too_long", delivery_id=str(parcel.delivery_id))
-            self._let_go(1)
+            self._let_go([parcel])
         else:
             self._outcomes.put(await post(self._session, parcel))
 
@@ -165,7 +170,7 @@ class Sender:
                 self._record_all(batch, time.monotonic() + LEASE_SECONDS)
                 if self._outcomes.empty():
                     connections.close_all()  # back to the pool
-                self._let_go(len(batch))
+                self._let_go([outcome.parcel for outcome in batch])
         finally:
             connections.close_all()
 
@@ -204,9 +209,10 @@ class Sender:
                     self._record_all([outcome], deadline)
                 return None
 
-    def _let_go(self, count: int) -> None:
-        in_custody.dec(count)
+    def _let_go(self, parcels: Sequence[Parcel]) -> None:
+        in_custody.dec(len(parcels))
         with self._changed:
-            self._held -= count
-            self._recorded += count
+            for parcel in parcels:
+                self._held[parcel.slot] -= 1
+            self._recorded += len(parcels)
             self._changed.notify_all()

@@ -11,22 +11,25 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Least, Now
 
+from apps.accounts.models import Account
 from apps.common import clock
 from apps.common.actor import Actor
 from apps.common.versions import require_version
 from apps.common.wakeups import wake_on_commit
+from apps.events.catalogue import EventType
 from apps.events.models import Event
 from apps.events.publishing import draft, publish
 from apps.webhooks.backlog import settle
 from apps.webhooks.enums import DeliveryStatus, DisabledReason, EndpointStatus, Lane, Reason
-from apps.webhooks.errors import EndpointDeleted, EndpointDisabled, TooManySecrets
-from apps.webhooks.events import DISABLED, TEST, endpoint_object
-from apps.webhooks.models import Delivery, Due, Endpoint, RetiredSecret
-from apps.webhooks.selectors import delivery, endpoint
+from apps.webhooks.errors import EndpointDeleted, EndpointDisabled, TooManyEndpoints, TooManySecrets
+from apps.webhooks.events import DISABLED, RECOVERED, TEST, endpoint_object
+from apps.webhooks.models import Delivery, Due, Endpoint, Pace, RetiredSecret
+from apps.webhooks.selectors import delivery, endpoint, endpoints
 from apps.webhooks.signing import new_secret
 
 DELIVER = "webhooks.deliver"
 MAX_RETIRED_SECRETS = 10
+MAX_ENDPOINTS = 1000  # of an account
 
 
 class WithSecret(NamedTuple):
@@ -36,18 +39,23 @@ class WithSecret(NamedTuple):
     secret: str
 
 
-def create_endpoint(
-    *, account_id: UUID, url: str, event_types: list[str], description: str = ""
-) -> WithSecret:
-    """Register an endpoint; whether its URL may be called is the door's to find out (it takes DNS)."""
+@transaction.atomic
+def create_endpoint(*, account_id: UUID, **columns: Any) -> WithSecret:
+    """Register an endpoint; whether its URL may be called is the door's to find out (it takes DNS).
+
+    Raises TooManyEndpoints.
+    """
+    # One at a time, so that the count holds.
+    Account.objects.select_for_update(no_key=True).get(pk=account_id)
+    if endpoints(account_id).count() >= MAX_ENDPOINTS:
+        raise TooManyEndpoints(
+            f"An account has at most {MAX_ENDPOINTS:,} webhook endpoints. Delete one, or let one endpoint "
+            "take more event types."
+        )
     secret = new_secret()
-    created = Endpoint.objects.create(
-        account_id=account_id,
-        url=url,
-        event_types=event_types,
-        description=description,
-        secret=secret,
-    )
+    created = Endpoint.objects.create(account_id=account_id, secret=secret, **columns)
+    if created.rate_limit is not None:
+        _limit_rate(created.pk)
     created.refresh_from_db()
     return WithSecret(created, secret)
 
@@ -60,12 +68,22 @@ def update_endpoint(
     changes: dict[str, Any],
     expected: frozenset[int] | None = None,
 ) -> Endpoint:
-    """Change URL, types or description; each attempt from now on goes to the URL of now."""
+    """Change what it is; each attempt from now on goes to the URL of now, at the rate of now.
+
+    `ordered` holds for what becomes owed from now on.
+    """
     current = _locked(account_id, endpoint_id)
     require_version(current.version, expected)
     altered = {name: value for name, value in changes.items() if getattr(current, name) != value}
     if altered:
         _change(current, **altered)
+    if altered.get("rate_limit") is not None:
+        _limit_rate(endpoint_id)
+    elif "rate_limit" in altered:
+        Pace.objects.filter(pk=endpoint_id).update(next_at=None)
+    if "url" in altered:
+        # Of another address nothing is known yet: it is tried out at once.
+        Pace.objects.filter(pk=endpoint_id).update(closed_until=None)
     return endpoint(account_id, endpoint_id)
 
 
@@ -104,13 +122,19 @@ def rotate_secret(*, account_id: UUID, endpoint_id: UUID, grace_seconds: int) ->
 
 
 @transaction.atomic
-def enable_endpoint(*, account_id: UUID, endpoint_id: UUID) -> Endpoint:
-    """Enable it again; what was parked meanwhile is sent. Enabling an enabled one changes nothing."""
+def enable_endpoint(*, account_id: UUID, endpoint_id: UUID, actor: Actor) -> Endpoint:
+    """Enable it again, disabled or failing: all that is held against it is forgotten, and what was parked
+    with it is owed anew, with the retry schedule from its start. Enabling an enabled one sends at once
+    what a pause or the circuit breaker held back, and changes nothing else."""
     current = _locked(account_id, endpoint_id)
+    Pace.objects.filter(pk=endpoint_id).delete()
+    if current.rate_limit is not None:
+        _limit_rate(endpoint_id)
     if current.status != EndpointStatus.ENABLED:
         _change(current, status=EndpointStatus.ENABLED, disabled_reason="")
         settle(endpoint_id)
-        wake_on_commit(DELIVER)
+        _publish(RECOVERED, endpoint(account_id, endpoint_id), actor)
+    wake_on_commit(DELIVER)
     return endpoint(account_id, endpoint_id)
 
 
@@ -130,17 +154,7 @@ def disable_endpoint(
         return False
     _change(current, status=EndpointStatus.DISABLED, disabled_reason=reason)
     settle(endpoint_id)
-    disabled = endpoint(current.account_id, endpoint_id)
-    publish(
-        draft(
-            DISABLED,
-            account_id=disabled.account_id,
-            subject=disabled.id,
-            object=endpoint_object(disabled),
-            actor=actor,
-            at=clock.now(),
-        )
-    )
+    _publish(DISABLED, endpoint(current.account_id, endpoint_id), actor)
     return True
 
 
@@ -151,7 +165,7 @@ def send_test(*, account_id: UUID, endpoint_id: UUID, actor: Actor) -> Delivery:
     Raises EndpointDisabled.
     """
     current = _locked(account_id, endpoint_id)
-    if current.status != EndpointStatus.ENABLED:
+    if current.status == EndpointStatus.DISABLED:
         raise EndpointDisabled("The endpoint is disabled. Enable it first.")
     test = draft(
         TEST,
@@ -234,6 +248,24 @@ def _owe_now(found: Delivery, target: Endpoint) -> None:
                 place if is_ordered else None,
             ],
         )
+
+
+def _limit_rate(endpoint_id: UUID) -> None:
+    """Let claims count its requests: they do when its pace has a next free moment."""
+    Pace.objects.update_or_create(pk=endpoint_id, defaults={"next_at": Now()})
+
+
+def _publish(kind: EventType, about: Endpoint, actor: Actor) -> None:
+    publish(
+        draft(
+            kind,
+            account_id=about.account_id,
+            subject=about.id,
+            object=endpoint_object(about),
+            actor=actor,
+            at=clock.now(),
+        )
+    )
 
 
 def _locked(account_id: UUID, endpoint_id: UUID) -> Endpoint:

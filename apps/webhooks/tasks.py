@@ -9,6 +9,7 @@ from apps.common.tasks import job
 from apps.webhooks.delivering import delivering
 from apps.webhooks.fanout import continue_fan_out
 from apps.webhooks.handlers import FAN_OUT
+from apps.webhooks.judging import JUDGE, judge
 from apps.webhooks.replays import REPLAY, continue_replay, trim_replays
 from apps.webhooks.services import DELIVER, forget_expired_secrets
 
@@ -31,6 +32,12 @@ def fan_out() -> bool:
 def replay() -> bool:
     """Owe the next deliveries of replays, a batch at a time."""
     return reconcile(continue_replay)
+
+
+@job(JUDGE)
+def judge_endpoints() -> bool:
+    """Let the status of endpoints follow how they do."""
+    return reconcile(judge)
 
 
 @job("webhooks.trim")

@@ -13,6 +13,8 @@ import structlog
 from apps.common.outgoing import aio
 from apps.common.outgoing.guard import AddressRefused
 from apps.common.outgoing.timing import Phases, Timing
+from apps.webhooks.control import NOTHING_ASKED, Control, control
+from apps.webhooks.enums import Lane
 from apps.webhooks.retries import retry_after
 from apps.webhooks.signing import signature
 
@@ -37,7 +39,9 @@ class Parcel:
     """A delivery under a lease of this process, with all that sending it takes.
 
     `step` is how far it is on the retry schedule; `occurred_at` is the event's Unix time, `leased_at`
-    is `time.monotonic()`; `replay_id` is set when it is sent again because somebody asked for it.
+    is `time.monotonic()`, as is `send_at`, before which it must not be sent; `slot` says whose slot it
+    takes; `is_set_aside` when it is parked instead of being tried for days, `is_watched` when its endpoint
+    has a pace; `replay_id` is set when it is sent again because somebody asked for it.
     """
 
     delivery_id: UUID
@@ -50,6 +54,10 @@ class Parcel:
     body: bytes
     occurred_at: float
     leased_at: float
+    send_at: float = 0.0
+    slot: Lane = Lane.FIRST
+    is_set_aside: bool = False
+    is_watched: bool = False
     replay_id: UUID | None = None
 
 
@@ -69,6 +77,7 @@ class Outcome:
     answer_headers: dict[str, str] | None = None
     body: bytes = b""
     hint: float | None = None
+    control: Control = NOTHING_ASKED
     error: str = ""
 
     @property
@@ -105,6 +114,7 @@ async def post(session: aiohttp.ClientSession, parcel: Parcel) -> Outcome:
                 answer_headers=kept_headers(response.headers),
                 body=body,
                 hint=_hint(response),
+                control=control(response.headers.get("webhook-delivery")),
             )
     except Exception as error:
         word = error_word(error)

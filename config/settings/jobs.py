@@ -18,6 +18,7 @@ JOBS: dict[str, Job] = {
     "events.dispatch": Job("fast", 1.0),
     "webhooks.fan_out": Job("fast", 1.0),
     "webhooks.deliver": Job("fast", 1.0),
+    "webhooks.judge": Job("slow", 10.0),
     "webhooks.replay": Job("fast", 1.0),
     "webhooks.trim": Job("slow", 600.0),
     "orders.expire": Job("slow", 2.0),

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from apps.accounts import authentication
 from apps.common import besteffort, jobruns, wakeups
-from apps.webhooks import claims
+from apps.webhooks import preparing
 from apps.webhooks.delivering import delivering
 from apps.webhooks.sender import Sender
 
@@ -14,7 +14,7 @@ def forget_everything() -> None:
     """Empty this worker's Redis database, the remembered keys, the breaker."""
     authentication._remembered.clear()
     jobruns._known.clear()
-    claims._keyrings.clear()
+    preparing._keyrings.clear()
     besteffort.breaker._closed_again_at = 0.0
     besteffort.client().flushdb()
 

@@ -14,7 +14,8 @@ from apps.common.ids import uuid7
 from apps.events.catalogue import EventType
 from apps.events.dispatch import dispatch
 from apps.events.publishing import draft, publish
-from apps.webhooks import claims, services
+from apps.webhooks import preparing, services
+from apps.webhooks.claims import Turns
 from apps.webhooks.delivering import delivering
 from apps.webhooks.events import DISABLED
 from apps.webhooks.leases import OpenLeases
@@ -38,8 +39,9 @@ def _sender() -> Iterator[None]:
     """A sender and leases of its own for each test: ended before the tables are emptied."""
     usual = delivering.sender
     delivering.sender = Sender(usual._record)
+    delivering._turns = Turns()
     leases, delivering.leases = delivering.leases, OpenLeases()
-    claims._keyrings.clear()
+    preparing._keyrings.clear()
     yield
     delivering.sender.stop(20)
     delivering.sender, delivering.leases = usual, leases

@@ -9,10 +9,14 @@ from typing import Any
 from django.db import connection
 from django.db.models.functions import Now
 
+from apps.common.ids import uuid7
 from apps.events.dispatch import dispatch
+from apps.webhooks.claims import Claimed, Turns, claim
 from apps.webhooks.delivering import delivering
+from apps.webhooks.enums import Lane
 from apps.webhooks.leases import OpenLeases
-from apps.webhooks.models import Delivery, Due
+from apps.webhooks.limits import CLAIM_BATCH
+from apps.webhooks.models import Delivery, Due, Pace
 from apps.webhooks.tasks import take_name
 
 
@@ -21,7 +25,8 @@ def only_delivery() -> Delivery:
 
 
 def make_due() -> None:
-    """As if the time of every next try had come."""
+    """As if the time of every next try had come, and no endpoint's pace were in the way."""
+    Pace.objects.update(closed_until=None)
     Due.objects.filter(ready=False, lease_id=None).update(due_at=Now())
 
 
@@ -59,3 +64,8 @@ def out_of_reach(table: str) -> Iterator[None]:
 
 def headers_of(request: Any) -> dict[str, str]:
     return dict(request.headers.items())
+
+
+def take(n: int = CLAIM_BATCH, *, holder: str = "me", turns: Turns | None = None) -> list[Claimed]:
+    """Claims up to n deliveries of each lane."""
+    return claim(turns=turns or Turns(), room=[n] * len(Lane), lease_id=uuid7(), holder=holder)

@@ -14,17 +14,28 @@ from django.db.models.functions import Now
 from apps.common.ids import uuid7
 from apps.common.outgoing import aio
 from apps.events.dispatch import dispatch
-from apps.webhooks.claims import claim
+from apps.webhooks.claims import Turns
 from apps.webhooks.delivering import delivering
-from apps.webhooks.fanout import NO_ENDPOINT, continue_fan_out
-from apps.webhooks.limits import ACCOUNT_SHARE, CLAIM_BATCH, ENDPOINT_CAP, MAX_CLAIMS, SLOTS
+from apps.webhooks.enums import Lane
+from apps.webhooks.fanout import continue_fan_out
+from apps.webhooks.limits import (
+    ACCOUNT_SHARES,
+    CLAIM_BATCH,
+    ENDPOINT_CAP,
+    LANE_SLOTS,
+    MAX_CLAIMS,
+)
 from apps.webhooks.models import Attempt, Delivery, Due, Endpoint
+from apps.webhooks.pace import MIN_FAILURES
 from tests.conftest import MakeAccount
 from tests.support import Answer, Received, Receiver, background, concurrently, wait_until
 from tests.support.flood import flood
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent, many_endpoints
+from tests.webhooks.situations import take
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+SLOTS, ACCOUNT_SHARE = LANE_SLOTS[Lane.FIRST], ACCOUNT_SHARES[Lane.FIRST]
 
 Send = Callable[[], None]
 
@@ -42,12 +53,10 @@ def test_a_claim_takes_a_few_of_each_endpoint() -> None:
     owe(big, 100)
     owe(small, 2)
 
-    taken = Counter(
-        one.endpoint_id for one in claim(after=NO_ENDPOINT, limit=64, lease_id=uuid7(), holder="me")
-    )
+    taken = Counter(one.endpoint_id for one in take(64))
 
     assert taken == {big: ENDPOINT_CAP, small: 2}
-    assert claim(after=NO_ENDPOINT, limit=64, lease_id=uuid7(), holder="me") == []
+    assert take(64) == []
 
 
 def test_claims_go_round() -> None:
@@ -55,10 +64,8 @@ def test_claims_go_round() -> None:
     for endpoint in endpoints:
         owe(endpoint, 3)
 
-    first = claim(after=NO_ENDPOINT, limit=9, lease_id=uuid7(), holder="me")
-    second = claim(
-        after=max(one.endpoint_id for one in first), limit=9, lease_id=uuid7(), holder="me"
-    )
+    turns = Turns()
+    first, second = take(9, turns=turns), take(9, turns=turns)
 
     assert {one.endpoint_id for one in first} == set(endpoints[:3])
     assert {one.endpoint_id for one in second} == set(endpoints[3:6])
@@ -69,9 +76,7 @@ def test_claims_take_the_longest_waiting_first() -> None:
     owe(endpoint, 5)
     owe(endpoint, 3, due_at=Now() - timedelta(minutes=1))
 
-    taken = [
-        one.delivery_id for one in claim(after=NO_ENDPOINT, limit=3, lease_id=uuid7(), holder="me")
-    ]
+    taken = [one.delivery_id for one in take(3)]
 
     old = Due.objects.filter(pk__in=taken, claims=1)
     assert old.count() == 3
@@ -83,8 +88,8 @@ def test_what_is_not_due_is_not_claimed_and_what_has_become_due_is() -> None:
     owe(endpoint, 1, ready=False, due_at=Now() + timedelta(seconds=60))
     owe(endpoint, 1, ready=False, due_at=Now() - timedelta(seconds=1))
 
-    assert len(claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7(), holder="me")) == 1
-    assert len(claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7(), holder="me")) == 0
+    assert len(take(10)) == 1
+    assert len(take(10)) == 0
 
 
 def test_many_claims_at_once_never_exceed_the_cap_nor_double() -> None:
@@ -93,11 +98,7 @@ def test_many_claims_at_once_never_exceed_the_cap_nor_double() -> None:
         owe(endpoint, 30)
 
     def work(_: int) -> list[tuple[UUID, UUID]]:
-        return [
-            (one.endpoint_id, one.delivery_id)
-            for _ in range(5)
-            for one in claim(after=NO_ENDPOINT, limit=7, lease_id=uuid7(), holder="me")
-        ]
+        return [(one.endpoint_id, one.delivery_id) for _ in range(5) for one in take(7)]
 
     claimed = [one for some in concurrently(8, work) for one in some]
 
@@ -108,12 +109,12 @@ def test_many_claims_at_once_never_exceed_the_cap_nor_double() -> None:
 def test_an_expired_lease_is_claimed_again_and_frees_its_place() -> None:
     endpoint = uuid7()
     owe(endpoint, ENDPOINT_CAP)
-    first = claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7(), holder="me")
+    first = take(10)
     Due.objects.update(
         due_at=Now() - timedelta(seconds=1), lease_until=Now() - timedelta(seconds=1)
     )
 
-    second = claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7(), holder="me")
+    second = take(10)
 
     assert {one.delivery_id for one in first} == {one.delivery_id for one in second}
     assert {one.lease_id for one in first}.isdisjoint(one.lease_id for one in second)
@@ -132,7 +133,7 @@ def test_an_account_with_many_endpoints_leaves_half_of_a_process_to_others(
 
     def claim_all(holder: str) -> Counter[bool]:
         found: Counter[bool] = Counter()
-        while some := claim(after=NO_ENDPOINT, limit=64, lease_id=uuid7(), holder=holder):
+        while some := take(64, holder=holder):
             found.update(one.endpoint_id == last.id for one in some)
         return found
 
@@ -233,11 +234,12 @@ def test_a_dead_and_a_tar_pit_endpoint_do_not_stop_the_others(
                 lambda: Delivery.objects.filter(status="delivered").count() == 200, seconds=20
             )
             assert stuck() == ENDPOINT_CAP
-            assert not Delivery.objects.filter(endpoint=dead, attempt_count=0).exists()
+            tried = Delivery.objects.filter(endpoint=dead, attempt_count=1)
+            assert tried.count() >= MIN_FAILURES, "and then it is given a rest"
             delivering.sender.close()
 
     assert {one.status for one in Delivery.objects.filter(endpoint__in=healthy)} == {"delivered"}
-    assert Endpoint.objects.filter(status="enabled").count() == 12
+    assert not Endpoint.objects.filter(status="disabled").exists()
 
 
 def test_a_receiver_that_never_stops_sending_costs_the_others_nothing(
@@ -254,7 +256,8 @@ def test_a_receiver_that_never_stops_sending_costs_the_others_nothing(
 
     assert Delivery.objects.filter(endpoint=good, status="delivered").count() == 20
     tried = Attempt.objects.filter(delivery__endpoint=bad)
-    assert list(tried.values_list("status_code", "error")) == [(None, "response_too_large")] * 20
+    assert set(tried.values_list("status_code", "error")) == {(None, "response_too_large")}
+    assert tried.count() >= MIN_FAILURES
     assert max(one.duration_ms for one in tried) < aio.TOTAL_SECONDS * 1000 / 2
 
 

@@ -4,16 +4,19 @@ from collections.abc import Callable
 
 import pytest
 
-from apps.common.ids import uuid7
-from apps.webhooks.claims import claim
 from apps.webhooks.delivering import delivering
-from apps.webhooks.fanout import NO_ENDPOINT
 from apps.webhooks.limits import MAX_CLAIMS
 from apps.webhooks.models import Due
 from apps.webhooks.sender import Sender
 from tests.support import Receiver
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent
-from tests.webhooks.situations import dispatch_slowly, expire_leases, only_delivery, start_worker
+from tests.webhooks.situations import (
+    dispatch_slowly,
+    expire_leases,
+    only_delivery,
+    start_worker,
+    take,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,7 +38,7 @@ def test_a_delivery_that_kills_its_worker_each_time_is_quarantined(
     start_worker("fast@here")
     send()
 
-    assert (only_delivery().status, only_delivery().reason) == ("failed", "quarantined")
+    assert (only_delivery().status, only_delivery().reason) == ("parked", "quarantined")
     assert receiver.requests == []
 
 
@@ -46,12 +49,12 @@ def test_a_delivery_that_kills_its_workers_is_quarantined(
     publish_event(make_endpoint(receiver.url()).account)
     dispatch_slowly()
     for _ in range(MAX_CLAIMS):
-        assert len(claim(after=NO_ENDPOINT, limit=10, lease_id=uuid7(), holder="me")) == 1
+        assert len(take(10)) == 1
         expire_leases()
 
     send()
 
     delivery = only_delivery()
-    assert (delivery.status, delivery.reason) == ("failed", "quarantined")
+    assert (delivery.status, delivery.reason) == ("parked", "quarantined")
     assert receiver.requests == []
     assert not Due.objects.exists()

@@ -4,12 +4,15 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from django.db import OperationalError
 
 from apps.common.ids import uuid7
 from apps.webhooks import limits
+from apps.webhooks.enums import Lane
+from apps.webhooks.limits import LANE_SLOTS
 from apps.webhooks.sender import Sender
 from apps.webhooks.transport import Keyring, Outcome, Parcel
 from tests.support import Answer, Receiver, wait_until
@@ -17,7 +20,7 @@ from tests.support import Answer, Receiver, wait_until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def parcel(url: str, *, leased_at: float | None = None) -> Parcel:
+def parcel(url: str, *, leased_at: float | None = None, **fields: Any) -> Parcel:
     return Parcel(
         delivery_id=uuid7(),
         lease_id=uuid7(),
@@ -29,6 +32,7 @@ def parcel(url: str, *, leased_at: float | None = None) -> Parcel:
         body=b"{}",
         occurred_at=time.time(),
         leased_at=time.monotonic() if leased_at is None else leased_at,
+        **fields,
     )
 
 
@@ -84,14 +88,28 @@ def test_free_slots_are_counted_from_handing_over_to_recording(receiver: Receive
         return Answer(204)
 
     receiver.answer("/", hold)
-    sender = Sender(Book().record, slots=3)
+    sender = Sender(Book().record)
+    slots = LANE_SLOTS[Lane.RETRY]
 
-    sender.submit([parcel(receiver.url()) for _ in range(3)])
+    sender.submit([parcel(receiver.url(), slot=Lane.RETRY) for _ in range(3)])
 
-    assert sender.free == 0
-    assert sender.wait_for_room(0.01) == 0
+    assert sender.room[Lane.RETRY] == slots - 3
+    assert sender.room[Lane.FIRST] == LANE_SLOTS[Lane.FIRST], "no lane takes another's slots"
     release.set()
-    assert sender.wait_for_room(10) > 0
+    assert sender.wait_until_empty(10)
+    assert sender.room[Lane.RETRY] == slots
+    sender.stop(5)
+
+
+def test_what_has_a_time_to_be_sent_at_is_not_sent_before(receiver: Receiver) -> None:
+    book = Book()
+    sender = Sender(book.record)
+    soon = time.monotonic() + 0.3
+
+    sender.submit([parcel(receiver.url(), send_at=soon)])
+
+    assert sender.wait_until_empty(10)
+    assert receiver.requests[0].at >= soon
     sender.stop(5)
 
 
@@ -117,7 +135,7 @@ def test_stopping_lets_what_is_under_way_end(receiver: Receiver) -> None:
     sender.stop(20)
 
     assert len(book.outcomes) == 3
-    assert sender.free == 0
+    assert sum(sender.room) == 0
     sender.submit([parcel(receiver.url())])
     assert len(receiver.requests) == 3
 

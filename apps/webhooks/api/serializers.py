@@ -4,17 +4,18 @@ from typing import Any
 
 from rest_framework import serializers
 
-from apps.common.api.fields import Choice, Integer, Many, Text
+from apps.common.api.fields import Boolean, Choice, Integer, Many, Text
 from apps.common.api.pagination import PageQuery
 from apps.common.api.serializers import Body
 from apps.common.outgoing import guard
 from apps.events.catalogue import event_types
 from apps.events.patterns import is_pattern, matches
-from apps.webhooks.enums import DeliveryStatus, ReplayOnly
+from apps.webhooks.enums import DeliveryStatus, OnFailure, ReplayOnly
 from apps.webhooks.errors import AddressNotAllowed
 from apps.webhooks.replays import DEFAULT_RATE, MAX_RATE
 
 MAX_EVENT_TYPES = 50
+MAX_RATE_LIMIT = 1000
 DEFAULT_GRACE_SECONDS = 24 * 3600
 MAX_GRACE_SECONDS = 7 * 24 * 3600
 
@@ -65,6 +66,23 @@ class WebhookEndpointInput(Body):
         help_text="Which events to send: types, families like `deal.*`, or `*` for all.",
     )
     description = Text(max_length=500, required=False, allow_blank=True)
+    ordered = Boolean(
+        required=False,
+        help_text="Send the events of one subject one after the other. It holds for events from then on.",
+    )
+    on_failure = Choice(
+        choices=OnFailure.choices,
+        required=False,
+        help_text="When `ordered` and a delivery fails: `block` holds its subject back, `park` sets the "
+        "delivery aside after three retries.",
+    )
+    rate_limit = Integer(
+        min_value=1,
+        max_value=MAX_RATE_LIMIT,
+        required=False,
+        allow_null=True,
+        help_text="Requests a second at most; null for no limit.",
+    )
 
 
 class SecretRotation(Body):

@@ -34,6 +34,7 @@ from apps.webhooks.errors import (
     AddressNotAllowed,
     EndpointDisabled,
     EndpointNotFound,
+    TooManyEndpoints,
     TooManySecrets,
 )
 from apps.webhooks.events import ENDPOINT, endpoint_object
@@ -51,8 +52,14 @@ key is what follows `whsec_` in the secret, base64-decoded. The body is
 Answer with any 2xx within 15 seconds. Redirects are not followed. `410` disables the endpoint. Everything
 else is tried again after 5 s, 30 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h, each up to a tenth
 later; `Retry-After` on 429 and 503 is waited for when it is longer, up to 10 h. After that the delivery has
-`failed`. At most 5 requests are under way to one endpoint. Delivery is at least once and in no particular
-order: remember the `webhook-id`s you have handled.
+`failed`. Your answer may carry `webhook-delivery: retry=false`, which makes it the last attempt, or
+`webhook-delivery: pause=SECONDS`, which holds back all that the endpoint is owed, up to 10 h.
+
+At most 5 requests are under way to one endpoint, and no more in a second than its `rate_limit`. While most
+of them fail, it is sent one request now and then until one succeeds, and its `status` is `failing`; after
+5 days without one success it is `disabled`. Delivery is at least once: remember the `webhook-id`s you have
+handled. It is in no particular order, unless the endpoint is `ordered`: then the events of one subject
+come one after the other.
 """.strip()
 
 HOW_TO_LISTEN = """
@@ -84,6 +91,13 @@ _OTHER_TYPES = OpenApiExample(
     "Other types", value={"event_types": ["order.*", "product.stock_low"]}, request_only=True
 )
 _AN_HOUR = OpenApiExample("An hour", value={"grace_seconds": 3600}, request_only=True)
+_FULL = refusal(
+    "Too many endpoints",
+    TooManyEndpoints(
+        f"An account has at most {services.MAX_ENDPOINTS:,} webhook endpoints. Delete one, or let one "
+        "endpoint take more event types."
+    ),
+)
 _TOO_MANY = refusal(
     "Too many at once",
     TooManySecrets(
@@ -146,7 +160,7 @@ class EndpointsView(ApiView):
             f"The answer shows the signing secret, this once.\n\n{HOW_TO_LISTEN}\n\n{HOW_IT_IS_SENT}"
         ),
         request=WebhookEndpointInput,
-        examples=[_HERE],
+        examples=[_HERE, _FULL],
         responses={201: ENDPOINT_WITH_SECRET},
     )
     @vetting_url
@@ -250,7 +264,11 @@ class EnableView(ApiView):
     @extend_schema(
         operation_id="enable_webhook_endpoint",
         summary="Enable a webhook endpoint",
-        description="Deliveries that were parked are sent. Enabling an enabled one changes nothing.",
+        description=(
+            "Whether it was disabled or failing: what was parked with it is sent, with the retry schedule "
+            "from its start, and nothing is held against it any more. Enabling an enabled one sends at "
+            "once what a pause or the circuit breaker held back, and changes nothing else."
+        ),
         request=NoBody,
         responses={200: ENDPOINT},
     )
@@ -258,7 +276,9 @@ class EnableView(ApiView):
     def post(self, request: Request, endpoint_id: UUID) -> HttpResponse:
         parse_body(NoBody, request)
         return _endpoint(
-            services.enable_endpoint(account_id=self.principal.account_id, endpoint_id=endpoint_id)
+            services.enable_endpoint(
+                account_id=self.principal.account_id, endpoint_id=endpoint_id, actor=self.actor
+            )
         )
 
 
