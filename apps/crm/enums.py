@@ -59,3 +59,6 @@ MAX_EXTERNAL_ID = 100  # as long as the `customer_id` of an order
 MAX_EMAIL = 254
 MAX_MAPPING = 100
 MAX_PROPERTIES_BYTES = 16_384
+
+# Which fields go to which HubSpot property where an account has said nothing.
+DEFAULT_MAPPING = {"first_name": "firstname", "last_name": "lastname"}

@@ -1,12 +1,15 @@
 """Reads of the CRM app, each within the rows of one account."""
 
 import hashlib
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection as db_connection
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 
-from apps.crm.enums import NOT_CONFIGURED, SyncState
+from apps.crm.enums import DEFAULT_MAPPING, NOT_CONFIGURED, MissingContact, SyncState
 from apps.crm.errors import ConnectionNotFound, CustomerNotFound
 from apps.crm.events import Standing
 from apps.crm.models import Connection, Customer, Portal, SyncAttempt
@@ -73,6 +76,63 @@ def standing_of(own_digest: str) -> Standing:
     if not digest:
         return Standing(has_token=False)
     return Standing(True, Portal.objects.filter(pk=portal_key(digest)).first())
+
+
+class Line(NamedTuple):
+    """What a sync needs to know of an account: the token, where it leads, and what the account wants."""
+
+    account_id: UUID
+    token: str
+    portal_key: str
+    mapping: dict[str, str]
+    creates_missing: bool
+
+
+def line(account_id: UUID) -> Line | None:
+    """The account's line to HubSpot; None when it has no token."""
+    own = connection(account_id) or Connection(account_id=account_id, mapping=DEFAULT_MAPPING)
+    token = own.access_token or settings.HUBSPOT_ACCESS_TOKEN
+    if not token:
+        return None
+    return Line(
+        account_id=account_id,
+        token=token,
+        portal_key=portal_key(token_digest(token)),
+        mapping=own.mapping,
+        creates_missing=own.missing_contact == MissingContact.CREATE,
+    )
+
+
+# Walks from account to account in the index of what is owed, however much that is.
+_ACCOUNTS = """
+WITH RECURSIVE waiting(account_id, due_at) AS (
+  (SELECT account_id, due_at FROM crm_contact WHERE due_at IS NOT NULL
+    ORDER BY account_id, due_at LIMIT 1)
+  UNION ALL
+  SELECT n.account_id, n.due_at FROM waiting w CROSS JOIN LATERAL (
+    SELECT account_id, due_at FROM crm_contact
+     WHERE due_at IS NOT NULL AND account_id > w.account_id
+     ORDER BY account_id, due_at LIMIT 1) n
+)
+SELECT account_id FROM waiting
+ WHERE due_at <= now() - make_interval(secs => %s)
+"""
+
+
+def accounts_waiting(seconds: float) -> list[UUID]:
+    """Accounts with a token of which something has been owed for so long."""
+    with db_connection.cursor() as cursor:
+        cursor.execute(_ACCOUNTS, [seconds])
+        waiting = [row[0] for row in cursor.fetchall()]
+    if settings.HUBSPOT_ACCESS_TOKEN:
+        return waiting
+    with_token = Connection.objects.filter(pk__in=waiting).exclude(token_digest="")
+    return list(with_token.values_list("pk", flat=True))
+
+
+def is_open(key: str) -> bool:
+    """Whether HubSpot may be called there now, as far as its last answers go."""
+    return not Portal.objects.filter(pk=key, resume_at__gt=Now()).exists()
 
 
 def environment_digest() -> str:

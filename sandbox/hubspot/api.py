@@ -319,7 +319,7 @@ def _batch_reply(results: list[dict[str, Any]], errors: list[dict[str, Any]]) ->
 def _matches(record: Record, wanted: dict[str, Any]) -> bool:
     value = record.properties.get(wanted["propertyName"])
     if wanted["operator"] == "EQ":
-        return value == wanted.get("value")
+        return bool(value == wanted.get("value"))
     if wanted["operator"] == "IN":
-        return value in wanted.get("values", [])
-    return bool(value) == (wanted["operator"] == "HAS_PROPERTY")
+        return bool(value in wanted.get("values", []))
+    return bool(value) is (wanted["operator"] == "HAS_PROPERTY")

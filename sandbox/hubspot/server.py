@@ -5,7 +5,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -91,15 +90,13 @@ class Simulator:
 
     # What the handler asks
 
-    def answer(
-        self, asked: Asked, headers: Mapping[str, str]
-    ) -> tuple[int, Any, dict[str, str]] | None:
+    def answer(self, asked: Asked, authorization: str) -> tuple[int, Any, dict[str, str]] | None:
         """Status, body and headers; None hangs up without an answer."""
         if asked.path.startswith("/_control/"):
             with self._lock:
                 status, body = self._control(asked)
             return status, body, {}
-        token = headers.get("Authorization", "").removeprefix("Bearer ")
+        token = authorization.removeprefix("Bearer ")
         scripted = self._next_scripted(asked)
         self._closing.wait((scripted.delay if scripted else 0) + self.settings.latency_seconds)
         status, answered, more = self._answer(asked, token, scripted)
@@ -254,7 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             body = None
         asked = Asked(self.command, address.path, dict(parse_qsl(address.query)), body)
-        answered = self.simulator.answer(asked, self.headers)
+        answered = self.simulator.answer(asked, self.headers.get("Authorization", ""))
         if answered is None:
             self.close_connection = True
         else:

@@ -67,6 +67,7 @@ class Household:
         }
         self._make("customers", customer, "customer_id")
         self.ids["external_id"] = customer["external_id"]
+        self.client.post(f"/api/v1/customers/{self.ids['customer_id']}/sync")
         self._secrets.append(f"household-token-{number}")
         connection = {"access_token": self._secrets[-1]}
         assert self.client.put("/api/v1/crm/connection", connection).status_code == 200

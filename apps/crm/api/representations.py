@@ -15,10 +15,9 @@ from apps.common.schemas import (
     timestamp,
     uuid,
 )
-from apps.crm.enums import Call, MissingContact, Outcome, PortalStatus
+from apps.crm.enums import DEFAULT_MAPPING, Call, MissingContact, Outcome, PortalStatus
 from apps.crm.events import Standing, moment
 from apps.crm.models import Connection, Portal, SyncAttempt
-from apps.crm.services.mapping import DEFAULT
 
 _HUBSPOT = component(
     "HubSpotStatus",
@@ -57,7 +56,7 @@ CONNECTION = component(
     example={
         "token_source": "account",
         "missing_contact": "create",
-        "mapping": DEFAULT,
+        "mapping": DEFAULT_MAPPING,
         "send_orders": True,
         "send_deals": True,
         "hubspot": {
@@ -119,7 +118,7 @@ def connection_object(connection: Connection, standing: Standing) -> dict[str, A
     return {
         "token_source": source if standing.has_token else None,
         "missing_contact": connection.missing_contact,
-        "mapping": connection.mapping if is_stored else DEFAULT,
+        "mapping": connection.mapping if is_stored else DEFAULT_MAPPING,
         "send_orders": connection.send_orders,
         "send_deals": connection.send_deals,
         "hubspot": _hubspot_object(standing.portal or Portal()),

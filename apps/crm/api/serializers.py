@@ -10,6 +10,7 @@ from apps.common.api.fields import Boolean, Choice, Text
 from apps.common.api.pagination import PageQuery
 from apps.common.api.serializers import Body
 from apps.crm.enums import (
+    DEFAULT_MAPPING,
     MAX_EMAIL,
     MAX_EXTERNAL_ID,
     MAX_MAPPING,
@@ -20,7 +21,6 @@ from apps.crm.enums import (
     SyncState,
 )
 from apps.crm.selectors import normalised
-from apps.crm.services.mapping import DEFAULT
 
 
 class Email(Text):
@@ -166,7 +166,7 @@ class ConnectionInput(Body):
         help_text="What becomes of a customer that HubSpot does not know.",
     )
     mapping = Mapping(
-        default=lambda: dict(DEFAULT),
+        default=lambda: dict(DEFAULT_MAPPING),
         help_text="Which field goes to which HubSpot property; the e-mail always goes to `email`.",
     )
     send_orders = Boolean(default=True, help_text="Order figures reach HubSpot.")

@@ -6,7 +6,7 @@ https://developers.hubspot.com/docs/api-reference/error-handling
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -176,6 +176,9 @@ def refusal_of(status: int, headers: Mapping[str, str], raw: str | bytes | None)
         facts["retry_after"] = max(facts["retry_after"] or 0.0, _LOCK_SECONDS)
     if status in _TRANSIENT or status >= 500 or status < 400:
         return Unavailable(fault.detail, code=fault.code or f"HTTP_{status}", **facts)
+    if not fault.category:
+        kind = "CONFLICT" if status == 409 else f"HTTP_{status}"
+        fault = replace(fault, code=fault.code or kind, category=kind)
     return Refused(fault, **facts)
 
 

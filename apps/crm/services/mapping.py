@@ -1,15 +1,14 @@
 """Which of a customer's fields become which HubSpot property, and how their values are written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from apps.common.errors import Fault
 from apps.crm.errors import MappingInvalid
 from apps.crm.models import Customer
 
 EMAIL = "email"
-# What holds where an account has said nothing.
-DEFAULT = {"first_name": "firstname", "last_name": "lastname"}
 FIELDS = ("first_name", "last_name", "external_id")
 PREFIX = "properties."
 
@@ -30,8 +29,19 @@ def check_mapping(mapping: Mapping[str, str]) -> None:
         raise MappingInvalid("Correct the mapping and send it again.", faults=faults)
 
 
-def wanted(customer: Customer, mapping: Mapping[str, str]) -> dict[str, str]:
-    """The HubSpot properties that a customer should have; a field without a value is left out."""
+def targets(mapping: Mapping[str, str]) -> list[str]:
+    """The HubSpot properties that the mapping writes; others are never touched."""
+    return [EMAIL, *mapping.values()]
+
+
+def wanted_of(
+    customers: Iterable[Customer], mapping: Mapping[str, str]
+) -> dict[UUID, dict[str, str]]:
+    """The HubSpot properties that each customer should have; a field without a value is left out."""
+    return {customer.pk: _wanted(customer, mapping) for customer in customers}
+
+
+def _wanted(customer: Customer, mapping: Mapping[str, str]) -> dict[str, str]:
     values: dict[str, str] = {}
     if customer.email is not None:
         values[EMAIL] = customer.email

@@ -1,0 +1,203 @@
+"""The sync: takes what is owed to HubSpot there, up to 100 customers a call, with the fewest calls.
+
+Each step makes one call at the most, and its outcome is recorded before the next: a worker killed
+anywhere leaves one batch under a lease that runs out, and of that batch only what is noted in `sending`
+is in doubt, which is sent again. No transaction is open while HubSpot is asked.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import accumulate
+from uuid import UUID
+
+import structlog
+from django.db.models import Case, CharField, Q, Value, When
+from django.db.models.functions import Now
+
+from apps.common.leases import claim
+from apps.common.wakeups import wake
+from apps.crm import selectors
+from apps.crm.enums import Call, Outcome, SyncState
+from apps.crm.hubspot.answers import Answer, DailyLimitReached, HubSpotError, Refused
+from apps.crm.hubspot.client import MAX_BATCH, HubSpot
+from apps.crm.models import Contact
+from apps.crm.selectors import Line
+from apps.crm.services import budget, recording
+from apps.crm.services.customers import SYNC
+from apps.crm.services.judging import judge, judge_failure
+from apps.crm.services.mapping import targets
+from apps.crm.services.parcels import Parcel, Verdict, parcels_of
+from apps.crm.services.recording import Round
+
+# So long what is owed is collected, so that more of it goes with one call.
+WINDOW_SECONDS = 1.0
+# Longer than a call may take.
+LEASE_SECONDS = 45.0
+# Of an account so many of the longest waiting are looked at to fill a batch.
+LOOKED_AT = 500
+
+log = structlog.get_logger(__name__)
+
+
+def sync_some() -> bool:
+    """Make one call, for any of the accounts that wait and may call; False when there is none.
+
+    Which one is chance, so that an account with a hundred thousand customers to send and one with a
+    single one are served alike.
+    """
+    waiting = selectors.accounts_waiting(WINDOW_SECONDS)
+    random.shuffle(waiting)
+    for account_id in waiting:
+        line = selectors.line(account_id)
+        if line is not None and selectors.is_open(line.portal_key) and _sync(line):
+            return True
+    return False
+
+
+def _sync(line: Line) -> bool:
+    chosen = _next_batch(line)
+    if chosen is None:
+        return False
+    permit = budget.take(line.portal_key)
+    if permit is None:
+        return False
+    call, waiting = chosen
+    contacts = claim(
+        Contact.objects.filter(pk__in=waiting[: permit.most]),
+        limit=permit.most,
+        lease_seconds=LEASE_SECONDS,
+    )
+    if not contacts:  # another worker was quicker
+        return True
+    if len(waiting) == MAX_BATCH:
+        wake(SYNC)  # there may be work for one more
+    lease_id: UUID = contacts[0].lease_id  # type: ignore[assignment]  # just claimed
+    parcels = parcels_of(line, call, contacts)
+    if call == Call.UPDATE:
+        parcels = _settle_unchanged(line, lease_id, parcels)
+    if call == Call.LOOKUP:
+        parcels = _fitting(lease_id, parcels)
+    if parcels:
+        _deliver(line, Round(line.account_id, call, permit, lease_id), parcels)
+    return True
+
+
+def _next_batch(line: Line) -> tuple[Call, list[UUID]] | None:
+    """The next call, and for whom: full batches first, then lookups, whose finds go with an update."""
+    rows = (
+        Contact.objects.filter(account_id=line.account_id, due_at__lte=Now())
+        .filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
+        .order_by("due_at")
+        .annotate(
+            call=_call_needed(line),
+            is_ripe=Q(due_at__lte=Now() - timedelta(seconds=WINDOW_SECONDS)),
+        )
+        .values_list("pk", "call", "batch_limit", "is_ripe")[:LOOKED_AT]
+    )
+    if not any(is_ripe for *_, is_ripe in rows) and len(rows) < MAX_BATCH:
+        return None
+    groups: dict[tuple[str, int], list[UUID]] = {}
+    for pk, call, limit, _ in rows:
+        groups.setdefault((call, limit or MAX_BATCH), []).append(pk)
+    order = [Call.LOOKUP, Call.UPSERT, Call.UPDATE]
+    (call, limit), waiting = min(
+        groups.items(),
+        key=lambda group: (len(group[1]) < group[0][1], order.index(Call(group[0][0]))),
+    )
+    return Call(call), waiting[:limit]
+
+
+def _call_needed(line: Line) -> Case:
+    """By id where it is known here; where HubSpot knows nothing yet, by making it if that is wanted."""
+    known = Q(contact_id__isnull=False, portal_key=line.portal_key)
+    new = Q(acknowledged={}, sending__isnull=True)
+    otherwise = Call.UPSERT if line.creates_missing else Call.LOOKUP
+    return Case(
+        When(known, then=Value(Call.UPDATE.value)),
+        When(new, then=Value(otherwise.value)),
+        default=Value(Call.LOOKUP.value),
+        output_field=CharField(),
+    )
+
+
+def _settle_unchanged(line: Line, lease_id: UUID, parcels: Sequence[Parcel]) -> list[Parcel]:
+    """Those with something to send; the others are done without a call."""
+    unchanged = [
+        Verdict(
+            parcel,
+            Outcome.UNCHANGED,
+            SyncState.SYNCED,
+            contact_id=parcel.contact.contact_id,
+            portal_key=line.portal_key,
+            acknowledged=parcel.contact.acknowledged,
+        )
+        for parcel in parcels
+        if not parcel.payload
+    ]
+    if unchanged:
+        recording.record_unsent(line.account_id, lease_id, unchanged)
+    return [parcel for parcel in parcels if parcel.payload]
+
+
+def _fitting(lease_id: UUID, parcels: Sequence[Parcel]) -> list[Parcel]:
+    """As many as one lookup can ask about: some may be known by several addresses."""
+    sizes = accumulate(len(parcel.emails) for parcel in parcels)
+    count = sum(size <= MAX_BATCH for size in sizes)
+    recording.release(lease_id, parcels[count:])
+    return list(parcels[:count])
+
+
+def _deliver(line: Line, made: Round, parcels: Sequence[Parcel]) -> None:
+    hubspot = HubSpot(line.token)
+    if made.call != Call.LOOKUP:
+        recording.note_sending(made.lease_id, parcels)
+    started = time.monotonic()
+    try:
+        answer = _ask(hubspot, line, made.call, parcels)
+    except HubSpotError as error:
+        made = _timed(made, started)
+        log.warning(
+            "hubspot_call_failed",
+            account_id=str(line.account_id),
+            call=made.call.value,
+            status=error.status,
+            code=error.code,
+            correlation_id=error.correlation_id,
+        )
+        recording.record_failure(
+            made,
+            judge_failure(line, made.call, parcels, error),
+            error,
+            is_refusal=isinstance(error, Refused),
+            resets_at=_daily_reset(hubspot, error),
+        )
+    else:
+        made = _timed(made, started)
+        recording.record_answer(made, judge(line, made.call, parcels, answer), answer)
+
+
+def _ask(hubspot: HubSpot, line: Line, call: Call, parcels: Sequence[Parcel]) -> Answer:
+    match call:
+        case Call.LOOKUP:
+            emails = list(dict.fromkeys(email for parcel in parcels for email in parcel.emails))
+            return hubspot.read_contacts(emails, targets(line.mapping))
+        case Call.UPSERT:
+            return hubspot.upsert_contacts({str(parcel.id): parcel.payload for parcel in parcels})
+    return hubspot.update_contacts(
+        {parcel.contact.contact_id or "": parcel.payload for parcel in parcels}
+    )
+
+
+def _daily_reset(hubspot: HubSpot, error: HubSpotError) -> datetime | None:
+    if isinstance(error, DailyLimitReached) and error.retry_after is None:
+        with suppress(HubSpotError):
+            return hubspot.daily_reset()
+    return None
+
+
+def _timed(made: Round, started: float) -> Round:
+    return replace(made, seconds=time.monotonic() - started)
