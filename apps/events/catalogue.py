@@ -17,7 +17,11 @@ class EventType:
     version: int = 1
 
     def schema(self) -> Schema:
-        """The JSON Schema of the body that is stored, signed and sent."""
+        """The JSON Schema of the body that is stored, signed and sent, complete in itself."""
+        return resolved(self.body())
+
+    def body(self) -> Schema:
+        """The same, with references to the components of OpenAPI."""
         data = {"object": self.object}
         if self.changes:
             data["changes"] = (
@@ -25,7 +29,7 @@ class EventType:
                 if isinstance(self.changes, dict)
                 else free_object('What changed: {"field": [old, new]}.')
             )
-        envelope = obj(
+        return obj(
             {
                 "id": uuid("Also the webhook-id; the same for every attempt."),
                 "type": enum([self.name]),
@@ -35,7 +39,6 @@ class EventType:
                 "data": obj(data),
             }
         )
-        return resolved(envelope)
 
 
 _types: dict[str, EventType] = {}

@@ -50,7 +50,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_SETTINGS": f"{{ ...{json.dumps(_SWAGGER_UI)}, requestInterceptor: (request) => request }}",
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": True,
-    "POSTPROCESSING_HOOKS": ["apps.common.api.openapi.add_components"],
+    "POSTPROCESSING_HOOKS": [
+        "apps.common.api.openapi.add_components",
+        "apps.events.api.openapi.add_webhooks",
+    ],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,

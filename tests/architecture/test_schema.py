@@ -198,3 +198,19 @@ def _views(node: URLResolver, prefix: str = "") -> list[tuple[str, type[ApiView]
             if isinstance(view, type) and issubclass(view, ApiView):
                 found.append((path, view))
     return found
+
+
+def test_every_event_type_is_among_the_webhooks() -> None:
+    webhooks = openapi()["webhooks"]
+
+    assert webhooks.keys() == {kind.name for kind in event_types()}
+    ids = [each["post"]["operationId"] for each in webhooks.values()]
+    assert len(set(ids)) == len(ids)
+
+
+def test_the_webhooks_describe_the_events_that_there_are(household: Household) -> None:
+    webhooks = openapi()["webhooks"]
+
+    for event in Event.objects.all():
+        content = webhooks[event.type]["post"]["requestBody"]["content"]["application/json"]
+        assert _faults(complete(content["schema"]), orjson.loads(bytes(event.payload))) == []
