@@ -198,7 +198,7 @@ def test_a_client_that_goes_away_gives_its_place_back(stocked: Shop) -> None:
         next(iter(answer.streaming_content))
         answer.close()
 
-    assert export_views.streams._open.total() == 0
+    assert export_views.streams._sending.total() == 0
 
 
 def test_an_account_has_a_few_streams_and_the_next_is_asked_to_wait(
@@ -206,6 +206,8 @@ def test_an_account_has_a_few_streams_and_the_next_is_asked_to_wait(
 ) -> None:
     stocked.order()
     held = [export(stocked) for _ in range(export_views.MAX_STREAMS_OF_ACCOUNT)]
+    for answer in held:
+        next(iter(answer.streaming_content))
 
     refused = export(stocked)
     neighbour = export(make_shop(code="theirs"))

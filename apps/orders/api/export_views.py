@@ -48,49 +48,35 @@ _LINES: dict[str, Callable[[Iterable[list[Order]]], Iterator[bytes]]] = {
 
 
 class Streams:
-    """How many streams of each account this process has open."""
+    """How many streams of each account this process is sending."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: Counter[UUID] = Counter()
+        self._sending: Counter[UUID] = Counter()
 
-    def open(self, account_id: UUID) -> None:
-        """Take a place; raises TooManyExports when there is none."""
+    def require_room(self, account_id: UUID) -> None:
+        """Raise TooManyExports when this account, or all together, have as many as they may."""
         with self._lock:
-            if (
-                self._open.total() >= MAX_STREAMS
-                or self._open[account_id] >= MAX_STREAMS_OF_ACCOUNT
-            ):
-                raise TooManyExports("Wait until another export has ended.", retry_after=10)
-            self._open[account_id] += 1
+            mine, all_of_them = self._sending[account_id], self._sending.total()
+        if mine >= MAX_STREAMS_OF_ACCOUNT or all_of_them >= MAX_STREAMS:
+            raise TooManyExports("Wait until another export has ended.", retry_after=10)
 
-    def close(self, account_id: UUID) -> None:
-        """Give the place back."""
+    def send(self, account_id: UUID, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """`chunks`, counted from the first one until the last is taken or the client goes away."""
+        self._count(account_id, 1)
+        try:
+            for chunk in chunks:
+                close_old_connections()  # back to the pool, while the client takes its time
+                yield chunk
+        finally:
+            self._count(account_id, -1)
+
+    def _count(self, account_id: UUID, change: int) -> None:
         with self._lock:
-            self._open[account_id] -= 1
+            self._sending[account_id] += change
 
 
 streams = Streams()
-
-
-class _Stream:
-    """The bytes of an answer; its place is given back when it ends, and when the client goes away."""
-
-    def __init__(self, account_id: UUID, chunks: Iterator[bytes]) -> None:
-        self._account_id = account_id
-        self._chunks = chunks
-        self._is_open = True
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            close_old_connections()  # back to the pool, while the client takes its time
-            yield chunk
-
-    def close(self) -> None:
-        """Called by Django in any case, once the server is done with the answer."""
-        if self._is_open:
-            self._is_open = False
-            streams.close(self._account_id)
 
 
 @extend_schema(tags=["Orders"])
@@ -127,6 +113,6 @@ class OrderExportView(ApiView):
         }
         if request.method == "HEAD":
             return HttpResponse(headers=headers)
-        streams.open(account_id)
+        streams.require_room(account_id)
         lines = _LINES[str(chosen.media_type)](selectors.whole_orders(rows, after=after))
-        return StreamingHttpResponse(_Stream(account_id, lines), headers=headers)
+        return StreamingHttpResponse(streams.send(account_id, lines), headers=headers)
