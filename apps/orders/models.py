@@ -405,3 +405,22 @@ class Erasure(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class ProductImport(models.Model):
+    """A sheet of products, uploaded in the back office to be looked at before it is brought in; kept for
+    a week."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    name = models.CharField(max_length=200, help_text="Of the file.")
+    content = models.BinaryField()
+    report: "models.JSONField[Any, Any]" = models.JSONField(
+        help_text="What it would do; once it is in, what it did."
+    )
+    uploaded_by: "models.JSONField[Any, Any]" = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now())
+    committed_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
