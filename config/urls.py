@@ -13,6 +13,7 @@ api_v1 = [
     path("", include("apps.webhooks.api.urls")),
     path("", include("apps.orders.api.urls")),
     path("", include("apps.deals.api.urls")),
+    path("", include("apps.datafetch.api.urls")),
     path("", include("apps.crm.api.urls")),
 ]
 

@@ -41,6 +41,8 @@ class Stream(models.Model):
     auth: "models.JSONField[Any, Any]" = models.JSONField(help_text="Without its secrets.")
     headers: "models.JSONField[Any, Any]" = models.JSONField(default=dict)
     params: "models.JSONField[Any, Any]" = models.JSONField(default=dict)
+    secret_headers = ArrayField(models.TextField(), default=list, help_text="Names alone.")
+    secret_params = ArrayField(models.TextField(), default=list, help_text="Names alone.")
     secrets = EncryptedTextField(help_text="JSON: of auth, headers and params what is secret.")
     mapping: "models.JSONField[Any, Any]" = models.JSONField(null=True)
     rate_limit = models.FloatField(null=True, help_text="Requests a second at most.")
@@ -76,16 +78,26 @@ class Stream(models.Model):
 
 
 class Progress(Leased):
-    """How far a stream has come, and when it is due: what its worker writes. `id` is the stream's.
+    """How far a stream has come, and when it is due: what its worker writes.
 
     The row is locked by whoever commits a page, so that offsets are given in the order of commits. A
     run is in progress while `run_id` is set; one stream cannot have two.
     """
 
-    id = models.UUIDField(primary_key=True, editable=False)
+    stream = models.OneToOneField(
+        Stream, models.DO_NOTHING, primary_key=True, db_column="id", related_name="progress"
+    )
     account_id = models.UUIDField(editable=False)
     run_id = models.UUIDField(null=True, help_text="The run in progress.")
-    last_run_id = models.UUIDField(null=True, help_text="The newest run, in progress or not.")
+    last_run = models.ForeignKey(
+        "Run",
+        models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+        help_text="The newest run, in progress or not.",
+    )
     stop_requested = models.BooleanField(default=False)
     next_run_at = models.DateTimeField(null=True, help_text="By schedule; null when stopped.")
     position = EncryptedTextField(
@@ -123,7 +135,7 @@ class Progress(Leased):
         ]
 
     def __str__(self) -> str:
-        return f"of {self.id}"
+        return f"of {self.stream_id}"
 
 
 class Run(models.Model):

@@ -70,6 +70,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         {"name": "Authorizations", "description": "Which buyers see a seller's deals."},
         {"name": "Invoices", "description": "What buyers owe for what they bought; credit notes."},
         {"name": "Customers", "description": "Customers here, contacts in HubSpot."},
+        {"name": "Streams", "description": "Remote APIs, read on a schedule and served by offset."},
         {"name": "Webhooks", "description": "Endpoints, signed deliveries and their attempts."},
         {
             "name": "Events",

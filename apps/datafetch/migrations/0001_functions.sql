@@ -29,6 +29,7 @@ BEGIN
     RETURNING change
   )
   SELECT count(*) FILTER (WHERE change = 'new'), count(*) FILTER (WHERE change = 'changed') FROM added;
+  DELETE FROM datafetch_incoming;
 END $$;
 
 -- Offsets of the present records that are on none of the pages which this reading of the run visited.

@@ -1,0 +1,42 @@
+"""What can go wrong with streams, as their owners are told."""
+
+from typing import Self
+
+from apps.common.errors import Conflict, Fault, Invalid, NotFound
+
+
+class StreamNotFound(NotFound):
+    code = "stream_not_found"
+
+
+class RunNotFound(NotFound):
+    code = "run_not_found"
+
+
+class AlreadyRunning(Conflict):
+    """The stream was started before."""
+
+    code = "already_running"
+
+
+class NotRunning(Conflict):
+    """The stream was stopped before, or never started."""
+
+    code = "not_running"
+
+
+class TooManyStreams(Conflict):
+    """The account has as many streams as it may have."""
+
+    code = "too_many_streams"
+
+
+class StreamInvalid(Invalid):
+    """The parts of a stream's configuration do not fit together."""
+
+    code = "stream_invalid"
+
+    @classmethod
+    def at(cls, pointer: str, code: str, detail: str) -> Self:
+        """The error, pointing at one wrong place."""
+        return cls(detail, faults=[Fault(pointer, code, detail)])

@@ -1,0 +1,242 @@
+"""Streams and runs as JSON, and what happens to them."""
+
+from typing import Any
+
+from apps.common.clock import rfc3339
+from apps.common.schemas import (
+    array,
+    boolean,
+    component,
+    enum,
+    free_object,
+    integer,
+    nullable,
+    number,
+    obj,
+    string,
+    timestamp,
+    uuid,
+)
+from apps.datafetch.enums import Health, RunStatus, State, Trigger
+from apps.datafetch.models import Progress, Run, Stream
+from apps.events.catalogue import define
+
+RUN_EXAMPLE: dict[str, Any] = {
+    "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9e01",
+    "stream_id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9d01",
+    "status": "succeeded",
+    "trigger": "schedule",
+    "full_refresh": True,
+    "started_at": "2026-11-21T09:30:00.000000Z",
+    "ended_at": "2026-11-21T09:30:02.150000Z",
+    "pages": 3,
+    "requests": 4,
+    "bytes": 48213,
+    "records_new": 12,
+    "records_changed": 3,
+    "records_unchanged": 240,
+    "records_deleted": 1,
+    "records_rejected": 0,
+    "deletes_held_back": 0,
+    "error": None,
+    "checkpoint": {"pages": 3, "reading": 1},
+}
+
+RUN = component(
+    "StreamRun",
+    obj(
+        {
+            "id": uuid(),
+            "stream_id": uuid(),
+            "status": enum(RunStatus.values),
+            "trigger": enum(Trigger.values),
+            "full_refresh": boolean("It reads everything, so that what is missing is deleted."),
+            "started_at": timestamp(),
+            "ended_at": nullable(timestamp("Null while it is in progress.")),
+            "pages": integer(),
+            "requests": integer("With those that failed, and those answered 304."),
+            "bytes": integer("Received."),
+            "records_new": integer(),
+            "records_changed": integer(),
+            "records_unchanged": integer(),
+            "records_deleted": integer(),
+            "records_rejected": integer("They could not be taken in."),
+            "deletes_held_back": integer(
+                "So many vanished at once that it was not believed; run with `allow_deletes` if it is so."
+            ),
+            "error": nullable(
+                free_object(
+                    "Why it failed, or why it waits: `code`, `detail`, `status`, `attempt`."
+                )
+            ),
+            "checkpoint": free_object("How far it has come."),
+        }
+    ),
+    example=RUN_EXAMPLE,
+)
+
+_STATUS_PROPERTIES = {
+    "state": enum(State.values),
+    "health": enum(Health.values),
+    "paused_at": nullable(
+        timestamp("Since when it has failed so often that it is only tried once an hour.")
+    ),
+    "last_run": nullable(RUN),
+    "next_run_at": nullable(timestamp("Null when it is stopped.")),
+    "record_count": integer("Records that are there at present."),
+    "last_offset": integer("Of the newest version of a record; 0 for none."),
+}
+_STATUS_EXAMPLE: dict[str, Any] = {
+    "state": "running",
+    "health": "ok",
+    "paused_at": None,
+    "last_run": RUN_EXAMPLE,
+    "next_run_at": "2026-11-21T09:35:07.310000Z",
+    "record_count": 255,
+    "last_offset": 271,
+}
+
+STATUS = component(
+    "StreamStatus",
+    obj({"id": uuid(), "name": string(), **_STATUS_PROPERTIES}),
+    example={"id": RUN_EXAMPLE["stream_id"], "name": "Shop orders", **_STATUS_EXAMPLE},
+)
+
+STREAM = component(
+    "Stream",
+    obj(
+        {
+            "id": uuid(),
+            "name": string(),
+            "url": string(format="uri"),
+            "interval_seconds": nullable(integer()),
+            "cron": nullable(string("In UTC.")),
+            "records_path": string("JMESPath; empty: the body itself."),
+            "primary_key": nullable(
+                {
+                    "type": ["string", "array"],
+                    "items": {"type": "string"},
+                    "description": "A JMESPath or several; null: records are told apart by content.",
+                }
+            ),
+            "cursor": nullable(free_object()),
+            "pagination": free_object(),
+            "auth": free_object("Without its secrets."),
+            "headers": free_object("Null stands for a secret."),
+            "params": free_object("Null stands for a secret."),
+            "mapping": nullable(free_object("Name of a field → JMESPath.")),
+            "rate_limit": nullable(number("Requests a second at most.")),
+            "version": integer(),
+            "created_at": timestamp(),
+            "updated_at": timestamp(),
+            **_STATUS_PROPERTIES,
+        }
+    ),
+    example={
+        "id": RUN_EXAMPLE["stream_id"],
+        "name": "Shop orders",
+        "url": "https://shop.example/api/orders",
+        "interval_seconds": 300,
+        "cron": None,
+        "records_path": "results",
+        "primary_key": "id",
+        "cursor": None,
+        "pagination": {"type": "next_link", "path": "next"},
+        "auth": {"type": "bearer"},
+        "headers": {},
+        "params": {},
+        "mapping": None,
+        "rate_limit": None,
+        "version": 1,
+        "created_at": "2026-11-21T09:00:00.000000Z",
+        "updated_at": "2026-11-21T09:00:00.000000Z",
+        **_STATUS_EXAMPLE,
+    },
+)
+
+STREAMS = component(
+    "Streams",
+    obj({"results": array(STREAM, "Those whose state has changed.")}),
+    example={"results": []},
+)
+
+STARTED = define("stream.started", "A stream was started; it runs by its schedule.", STATUS)
+STOPPED = define("stream.stopped", "A stream was stopped.", STATUS)
+RUN_SUCCEEDED = define(
+    "stream.run_succeeded", "A run came to its end; `last_run` has its figures.", STATUS
+)
+RUN_FAILED = define("stream.run_failed", "A run was given up; `last_run.error` says why.", STATUS)
+RECOVERED = define("stream.recovered", "A run succeeded after others had failed.", STATUS)
+
+
+def run_object(run: Run) -> dict[str, Any]:
+    """A run, in progress or ended."""
+    return {
+        "id": str(run.id),
+        "stream_id": str(run.stream_id),
+        "status": run.status,
+        "trigger": run.trigger,
+        "full_refresh": run.full_refresh,
+        "started_at": rfc3339(run.started_at),
+        "ended_at": rfc3339(run.ended_at) if run.ended_at else None,
+        "pages": run.pages,
+        "requests": run.requests,
+        "bytes": run.bytes,
+        "records_new": run.records_new,
+        "records_changed": run.records_changed,
+        "records_unchanged": run.records_unchanged,
+        "records_deleted": run.records_deleted,
+        "records_rejected": run.records_rejected,
+        "deletes_held_back": run.deletes_held_back,
+        "error": run.error,
+        "checkpoint": run.checkpoint,
+    }
+
+
+def status_object(stream: Stream) -> dict[str, Any]:
+    """How a stream fares, without its configuration: what its events carry."""
+    return {"id": str(stream.id), "name": stream.name, **_status(stream)}
+
+
+def stream_object(stream: Stream) -> dict[str, Any]:
+    """A stream as its owner sees it: everything but its secrets."""
+    return {
+        "id": str(stream.id),
+        "name": stream.name,
+        "url": stream.url,
+        "interval_seconds": stream.interval_seconds,
+        "cron": stream.cron or None,
+        "records_path": stream.records_path,
+        "primary_key": stream.primary_key,
+        "cursor": stream.cursor,
+        "pagination": stream.pagination,
+        "auth": stream.auth,
+        "headers": {**stream.headers, **dict.fromkeys(stream.secret_headers)},
+        "params": {**stream.params, **dict.fromkeys(stream.secret_params)},
+        "mapping": stream.mapping,
+        "rate_limit": stream.rate_limit,
+        "version": stream.version,
+        "created_at": rfc3339(stream.created_at),
+        "updated_at": rfc3339(stream.updated_at),
+        **_status(stream),
+    }
+
+
+def health(progress: Progress) -> Health:
+    """As seen from the newest runs: one success makes it ok, one failure failing."""
+    if progress.failures:
+        return Health.FAILING
+    return Health.OK if progress.succeeded_at else Health.NEVER_RUN
+
+
+def _status(stream: Stream) -> dict[str, Any]:
+    progress = stream.progress
+    return {
+        "state": stream.state,
+        "health": health(progress).value,
+        "paused_at": rfc3339(progress.paused_at) if progress.paused_at else None,
+        "last_run": run_object(progress.last_run) if progress.last_run else None,
+        "next_run_at": rfc3339(progress.next_run_at) if progress.next_run_at else None,
+        "record_count": progress.record_count,
+        "last_offset": progress.last_offset,
+    }

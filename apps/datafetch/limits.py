@@ -1,0 +1,39 @@
+"""What a stream may cost, and how patient its worker is."""
+
+STREAMS_PER_ACCOUNT = 1000
+# Threads of one worker process that read streams at once; the others of its queue are for other jobs.
+READERS = 4
+# Seconds that a worker stays with one stream before it looks whether others wait.
+TURN_SECONDS = 10.0
+# A lease outlives the longest page (PAGE_SECONDS and its commit), and each page renews it, so that a dead
+# worker's run is taken over within a minute.
+LEASE_SECONDS = 45.0
+PAGE_SECONDS = 30.0
+# Claims in a row without a page: whoever reads this stream keeps dying of it.
+MAX_CLAIMS = 5
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_PAGES = 100_000
+MAX_KEY_LENGTH = 500
+MAX_RECORD_BYTES = 1024 * 1024
+# Of one page; there is a page of them to look at, not a copy of everything.
+MAX_REJECTED_KEPT = 100
+
+# Tries of one page before its run has failed, and the time between them, in seconds.
+MAX_ATTEMPTS = 6
+FIRST_DELAY = 1.0
+MAX_DELAY = 300.0
+MAX_RETRY_AFTER = 6 * 3600.0
+# A pause of a rate limit that is shorter than this is slept, a longer one becomes a due time.
+MAX_SLEEP = 1.5
+
+# The schedule's jitter, of the interval and in seconds.
+JITTER = 0.1
+MAX_JITTER = 30.0
+# After so many failed runs in a row a stream is only probed, that often.
+PAUSE_AFTER = 20
+PROBE_SECONDS = 3600.0
+
+# On full refresh: so many vanished at once are not believed without being asked.
+BRAKE_SHARE = 0.5
+BRAKE_LEAST = 10

@@ -1,0 +1,308 @@
+"""A worker's turn with a stream: pages, one after the other, until the run ends or the turn is over."""
+
+import hashlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import structlog
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
+
+from apps.common.leases import claim, settle
+from apps.common.outgoing.pooled import Answer
+from apps.common.wakeups import wake
+from apps.datafetch import limits
+from apps.datafetch.models import Page, Progress, Run, Stream
+from apps.datafetch.services import budgets, runs, storing
+from apps.datafetch.services.checkpoints import Checkpoint
+from apps.datafetch.services.schedule import retry_delay
+from apps.datafetch.services.storing import ConfigurationChanged, Fetched
+from apps.datafetch.sources import asking, pagination, shaping
+from apps.datafetch.sources.cursors import greater
+from apps.datafetch.sources.expressions import ExpressionFailed, Steps
+from apps.datafetch.sources.failures import SourceFailed
+from apps.datafetch.sources.source import Asked, Source
+
+log = structlog.get_logger(__name__)
+
+# Set when the worker shuts down: turns end at their next page.
+closing = threading.Event()
+
+_at_work: Counter[UUID] = Counter()
+_at_work_lock = threading.Lock()
+
+
+class NotYet(Exception):
+    """The host's budget does not allow a request for `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+def read_some() -> bool:
+    """Give one due stream its turn; False when none is due, or the worker is shutting down.
+
+    One account never has all of a process's readers, so that others' streams are read beside its own.
+    """
+    if closing.is_set():
+        return False
+    claimed = claim(_due(), limit=1, lease_seconds=limits.LEASE_SECONDS)
+    for progress in claimed:
+        wake(runs.READ)  # more may be due, and another thread free
+        with _counted(progress.account_id):
+            _take_turn(progress)
+    return bool(claimed)
+
+
+def _due() -> "QuerySet[Progress]":
+    with _at_work_lock:
+        full = [account for account, readers in _at_work.items() if readers >= limits.READERS - 1]
+    return Progress.objects.exclude(account_id__in=full)
+
+
+@contextmanager
+def _counted(account_id: UUID) -> Iterator[None]:
+    with _at_work_lock:
+        _at_work[account_id] += 1
+    try:
+        yield
+    finally:
+        with _at_work_lock:
+            _at_work[account_id] -= 1
+
+
+def _take_turn(progress: Progress) -> None:
+    stream = Stream.objects.get(pk=progress.pk)
+    try:
+        if progress.run_id is None:
+            run = runs.begin_scheduled(stream, progress)
+            progress.run_id = run.id if run else None
+        if progress.run_id is not None:
+            _Turn(stream, progress, Run.objects.get(pk=progress.run_id)).take()
+    except runs.LeaseLost:
+        log.warning("stream_lease_lost", stream=str(stream.id))
+
+
+class _Turn:
+    """One stream under a lease, read for some seconds."""
+
+    def __init__(self, stream: Stream, progress: Progress, run: Run) -> None:
+        self.stream = stream
+        self.progress = progress
+        self.run = run
+        self.source = source_of(stream)
+        self.checkpoint = Checkpoint.of(progress) or Checkpoint.beginning(stream, progress, run)
+        self.ends_at = time.monotonic() + limits.TURN_SECONDS
+
+    def take(self) -> None:
+        """Read pages until the run has ended, must wait, or others may wait for their turn."""
+        if self.progress.claims > limits.MAX_CLAIMS:
+            detail = "Workers kept failing while they read this stream."
+            runs.fail(self.progress, SourceFailed("worker_failed", detail).told(()))
+            return
+        try:
+            while not self._is_over():
+                self._step()
+        except NotYet as wait:
+            self._leave(wait.seconds)
+        except ConfigurationChanged:
+            self._leave(0)
+        except SourceFailed as failure:
+            self._fail_or_wait(failure)
+
+    def _is_over(self) -> bool:
+        if self.progress.stop_requested:
+            runs.stop(self.progress)
+            return True
+        if self.checkpoint.at is None:
+            again = storing.finish(self.stream, self.progress, self.run, self.checkpoint)
+            if again is None:
+                return True
+            self.checkpoint = again
+        if closing.is_set() or time.monotonic() >= self.ends_at:
+            self._leave(0)
+            return True
+        return False
+
+    def _step(self) -> None:
+        """Fetch the next page and store it with the checkpoint after it."""
+        before = self.checkpoint
+        if before.page >= limits.MAX_PAGES:
+            raise SourceFailed("too_many_pages", f"A run reads {limits.MAX_PAGES:,} pages at most.")
+        fetched = self._fetch(before)
+        after = Checkpoint(
+            at=fetched.after,
+            page=before.page + 1,
+            reading=before.reading,
+            is_second_look=before.is_second_look,
+            since=before.since,
+            greatest=greater(before.greatest, fetched.greatest),
+            digest=fetched.digest.hex(),
+        )
+        self.progress = storing.store(self.stream, self.progress, self.run, fetched, after)
+        self.checkpoint = after
+
+    def _fetch(self, before: Checkpoint) -> Fetched:
+        asked = self.source.asked(before.at or {}, before.since, self._token())
+        known = Page.objects.filter(stream=self.stream, request=asked.digest).defer("body").first()
+        if known and known.run_id == self.run.id and known.reading == before.reading:
+            detail = f"Page {before.page + 1} is page {known.number} again: {known.url}"
+            raise SourceFailed("pagination_loop", detail)
+        if known and bytes(known.shape) != self.source.shape:
+            known = None
+        answer, requests = self._ask(asked, before, known)
+        if answer.status == 304 and known is not None:
+            return _unchanged(asked, known, requests, answer.received)
+        digest = hashlib.blake2b(answer.body, digest_size=16).digest()
+        if (
+            known
+            and bytes(known.digest) == digest
+            and self.stream.pagination["type"] != "link_header"
+        ):
+            return _unchanged(asked, known, requests, answer.received)
+        return self._understood(asked, before, answer, digest, requests)
+
+    def _understood(
+        self, asked: Asked, before: Checkpoint, answer: Answer, digest: bytes, requests: int
+    ) -> Fetched:
+        steps = Steps()
+        document = asking.document_of(answer)
+        page = shaping.shape(self.source, document, steps)
+        if page.count and digest.hex() == before.digest:
+            detail = f"Page {before.page + 1} has the same body as the one before it."
+            raise SourceFailed("pagination_loop", detail)
+        try:
+            after = pagination.next_position(
+                self.stream.pagination,
+                before.at or {},
+                url=answer.url,
+                links=answer.headers.getlist("link"),
+                document=document,
+                count=page.count,
+                steps=steps,
+            )
+        except ExpressionFailed as error:
+            raise SourceFailed("pagination_invalid", str(error)) from error
+        return Fetched(
+            asked=asked,
+            after=after,
+            greatest=page.greatest,
+            count=page.count,
+            requests=requests,
+            received=answer.received,
+            etag=_kept(answer.headers.get("etag")),
+            last_modified=_kept(answer.headers.get("last-modified")),
+            shape=self.source.shape,
+            digest=digest,
+            body=answer.body,
+            packed=answer.packed,
+            records=tuple(page.records.values()),
+            refused=tuple(page.refused),
+        )
+
+    def _ask(self, asked: Asked, before: Checkpoint, known: Page | None) -> tuple[Answer, int]:
+        """The answer and how many requests it took: a token that is refused is fetched anew, once."""
+        conditions = {"etag": known.etag, "last_modified": known.last_modified} if known else {}
+        self._wait_for_host()
+        try:
+            return asking.ask(asked, **conditions), 1
+        except SourceFailed as failure:
+            if failure.status != 401 or self.source.auth["type"] != "oauth2_client_credentials":
+                raise
+        self._wait_for_host()
+        renewed = self.source.asked(before.at or {}, before.since, self._token(is_refused=True))
+        return asking.ask(renewed, **conditions), 2
+
+    def _token(self, *, is_refused: bool = False) -> str | None:
+        """The access token, from this stream's cache while it is good; None when none is needed."""
+        if self.source.auth["type"] != "oauth2_client_credentials":
+            return None
+        mine = Progress.objects.filter(pk=self.progress.pk)
+        if not is_refused:
+            cached = mine.filter(token_expires_at__gt=Now()).values_list("token", flat=True).first()
+            if cached:
+                return cached
+        token = asking.new_token(self.source)
+        life = timedelta(seconds=_FOREVER if token.seconds is None else token.seconds)
+        mine.filter(lease_id=self.progress.lease_id).update(
+            token=token.value, token_expires_at=Now() + life
+        )
+        return token.value
+
+    def _wait_for_host(self) -> None:
+        seconds = budgets.reserve(self.stream.account_id, self.source.host, self.stream.rate_limit)
+        if seconds > limits.MAX_SLEEP:
+            raise NotYet(seconds)
+        time.sleep(seconds)
+
+    def _fail_or_wait(self, failure: SourceFailed) -> None:
+        """Try the page again when the failure may pass, at a due time; else the run has failed."""
+        runs.count_request(self.run.id)
+        told = failure.told(self.source.hidden) | {"page": self.checkpoint.page + 1}
+        attempt = self.progress.attempt + 1
+        if not failure.is_passing or attempt >= limits.MAX_ATTEMPTS:
+            runs.fail(self.progress, told)
+            return
+        delay = retry_delay(attempt)
+        if failure.retry_after is not None:
+            delay = max(delay, failure.retry_after)
+            budgets.hold(self.stream.account_id, self.source.host, failure.retry_after)
+        Run.objects.filter(pk=self.run.pk).update(error=told | {"attempt": attempt})
+        self._leave(delay, attempt=F("attempt") + 1)
+
+    def _leave(self, seconds: float, **outcome: Any) -> None:
+        """Give up the lease; the run goes on when `seconds` have passed."""
+        due_at = Now() + timedelta(seconds=seconds)
+        settle(Progress, self.progress.pk, self._lease(), due_at=due_at, **outcome)
+
+    def _lease(self) -> UUID:
+        if self.progress.lease_id is None:
+            raise runs.LeaseLost
+        return self.progress.lease_id
+
+
+_FOREVER = 10**9
+
+
+def source_of(stream: Stream) -> Source:
+    """The stream's configuration, ready to be used."""
+    primary_key = stream.primary_key or []
+    return Source(
+        url=stream.url,
+        records_path=stream.records_path,
+        primary_key=(primary_key,) if isinstance(primary_key, str) else tuple(primary_key),
+        cursor=stream.cursor,
+        pagination=stream.pagination,
+        auth=stream.auth,
+        headers=stream.headers,
+        params=stream.params,
+        secrets=orjson.loads(stream.secrets or "{}"),
+        mapping=stream.mapping,
+    )
+
+
+def _unchanged(asked: Asked, known: Page, requests: int, received: int) -> Fetched:
+    return Fetched(
+        asked=asked,
+        after=orjson.loads(known.next or "null"),
+        greatest=known.cursor_value,
+        count=known.record_count,
+        requests=requests,
+        received=received,
+        unchanged=known,
+        digest=bytes(known.digest),
+    )
+
+
+def _kept(validator: str | None) -> str:
+    """A validator to send back as it came, unless it is absurdly long or no header value."""
+    fits = validator and len(validator) <= 1000 and validator.isascii() and validator.isprintable()
+    return validator if validator and fits else ""

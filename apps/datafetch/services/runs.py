@@ -1,0 +1,152 @@
+"""The beginning and the end of runs. Locks are taken in one order everywhere: stream, then progress."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from apps.common import clock
+from apps.common.actor import Actor, system
+from apps.datafetch.enums import RunStatus, State, Trigger
+from apps.datafetch.events import RECOVERED, RUN_FAILED, RUN_SUCCEEDED, status_object
+from apps.datafetch.limits import PAUSE_AFTER
+from apps.datafetch.models import Progress, Run, Stream
+from apps.datafetch.services.schedule import next_time
+from apps.events.catalogue import EventType
+from apps.events.publishing import draft, publish
+
+READ = "datafetch.read"
+
+
+class LeaseLost(Exception):
+    """Somebody else works on the stream now; whoever finds out changes nothing."""
+
+
+def begin(
+    stream: Stream,
+    progress: Progress,
+    *,
+    trigger: Trigger,
+    actor: Actor,
+    full_refresh: bool = False,
+    allow_deletes: bool = False,
+) -> Run:
+    """Begin a run, with the progress locked and none in progress; a worker takes it up at once."""
+    run = Run.objects.create(
+        stream=stream,
+        trigger=trigger,
+        full_refresh=full_refresh or stream.cursor is None,
+        allow_deletes=allow_deletes,
+        actor=actor.as_json(),
+    )
+    run.refresh_from_db()
+    progress.run_id, progress.last_run_id = run.id, run.id
+    progress.position, progress.attempt, progress.stop_requested = None, 0, False
+    Progress.objects.filter(pk=stream.id).update(
+        run_id=run.id,
+        last_run_id=run.id,
+        position=None,
+        attempt=0,
+        stop_requested=False,
+        due_at=Now(),
+    )
+    return run
+
+
+def locked(progress: Progress) -> Progress:
+    """The progress as it is now, locked; raises LeaseLost when it is not ours any more."""
+    found = (
+        Progress.objects.select_for_update()
+        .filter(pk=progress.pk, lease_id=progress.lease_id)
+        .first()
+    )
+    if found is None:
+        raise LeaseLost
+    return found
+
+
+@transaction.atomic
+def begin_scheduled(stream: Stream, progress: Progress) -> Run | None:
+    """Begin the run that is due; None when the stream was stopped or deleted before it began."""
+    current = locked(progress)
+    if Stream.objects.filter(pk=stream.pk, state=State.RUNNING, deleted_at=None).exists():
+        return begin(stream, current, trigger=Trigger.SCHEDULE, actor=system(READ))
+    _rest(current, due_at=None, next_run_at=None)
+    return None
+
+
+@transaction.atomic
+def stop(progress: Progress) -> None:
+    """End the run in progress because somebody wants it to."""
+    _end(locked(progress), RunStatus.STOPPED, {})
+
+
+@transaction.atomic
+def fail(progress: Progress, error: dict[str, Any]) -> None:
+    """Give up the run in progress; the next one comes by schedule."""
+    current = locked(progress)
+    failures = current.failures + 1
+    outcome: dict[str, Any] = {"failures": failures}
+    if failures >= PAUSE_AFTER and current.paused_at is None:
+        outcome["paused_at"] = Now()
+    _end(current, RunStatus.FAILED, outcome, error=error)
+    _publish(RUN_FAILED, current.pk)
+
+
+def succeed(current: Progress, *, cursor_value: Any) -> None:
+    """End the run in progress, its progress locked: all of it has been read and stored."""
+    outcome = {
+        "failures": 0,
+        "paused_at": None,
+        "succeeded_at": Now(),
+        "cursor_value": cursor_value,
+    }
+    _end(current, RunStatus.SUCCEEDED, outcome, error=None)
+    _publish(RUN_SUCCEEDED, current.pk)
+    if current.failures:
+        _publish(RECOVERED, current.pk)
+
+
+def _end(current: Progress, status: RunStatus, outcome: dict[str, Any], **figures: Any) -> None:
+    Run.objects.filter(pk=current.run_id).update(status=status, ended_at=clock.now(), **figures)
+    stream = Stream.objects.get(pk=current.pk)
+    planned = None
+    if stream.state == State.RUNNING and stream.deleted_at is None:
+        began = Run.objects.values_list("started_at", flat=True).get(pk=current.run_id)
+        failures = outcome.get("failures", current.failures)
+        planned = next_time(stream, after=began, now=clock.now(), failures=failures)
+    _rest(current, due_at=planned, next_run_at=planned, **outcome)
+
+
+def _rest(current: Progress, **outcome: Any) -> None:
+    Progress.objects.filter(pk=current.pk).update(
+        run_id=None,
+        position=None,
+        attempt=0,
+        stop_requested=False,
+        lease_id=None,
+        lease_until=None,
+        claims=0,
+        **outcome,
+    )
+
+
+def count_request(run_id: UUID, received: int = 0) -> None:
+    """Count a request that brought no page."""
+    Run.objects.filter(pk=run_id).update(requests=F("requests") + 1, bytes=F("bytes") + received)
+
+
+def _publish(kind: EventType, stream_id: UUID) -> None:
+    stream = Stream.objects.select_related("progress__last_run").get(pk=stream_id)
+    publish(
+        draft(
+            kind,
+            account_id=stream.account_id,
+            subject=stream.id,
+            object=status_object(stream),
+            actor=system(READ),
+            at=clock.now(),
+        )
+    )

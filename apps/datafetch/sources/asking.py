@@ -1,0 +1,162 @@
+"""Asking a remote API: what its answers mean, and tokens of OAuth 2 (RFC 6749, section 4.4)."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+from urllib.parse import quote_plus, urlencode
+
+import orjson
+
+from apps.common.outgoing import guard, pooled
+from apps.common.outgoing.pooled import Answer, Limits
+from apps.datafetch.limits import MAX_BODY_BYTES, MAX_RETRY_AFTER, PAGE_SECONDS
+from apps.datafetch.sources.failures import SourceFailed
+from apps.datafetch.sources.source import ACCEPT, USER_AGENT, Asked, Source
+
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
+TOKEN_LIMITS = Limits(total_seconds=10.0, max_bytes=262_144)
+# A token is not used in the last seconds of its life, which may end while a request is under way.
+TOKEN_MARGIN = 30
+MAX_TOKEN_SECONDS = 10**7
+
+
+class Token(NamedTuple):
+    """An access token and for how many seconds it may be used; None when the server does not say."""
+
+    value: str
+    seconds: int | None
+
+
+def ask(asked: Asked, *, etag: str = "", last_modified: str = "") -> Answer:
+    """The 2xx or 304 answer to a request; raises SourceFailed for anything else."""
+    conditions = {"if-none-match": etag, "if-modified-since": last_modified}
+    headers = {
+        "user-agent": USER_AGENT,
+        "accept": ACCEPT,
+        **{name: value for name, value in conditions.items() if value},
+    }
+    limits = Limits(total_seconds=PAGE_SECONDS, max_bytes=MAX_BODY_BYTES)
+    answer = _sent("GET", asked.url, headers=headers, private=asked.private, limits=limits)
+    if answer.status == 304 and (etag or last_modified):
+        return answer
+    if not 200 <= answer.status < 300:
+        raise _refusal(answer)
+    return answer
+
+
+def new_token(source: Source) -> Token:
+    """A token for client credentials, sent in the body first, then as HTTP Basic."""
+    auth, secret = source.auth, source.secrets["auth"]["client_secret"]
+    form = {"grant_type": "client_credentials"}
+    if auth.get("scope"):
+        form["scope"] = auth["scope"]
+    answer = _token_answer(
+        auth["token_url"], {**form, "client_id": auth["client_id"], "client_secret": secret}, {}
+    )
+    if answer.status in (400, 401):
+        pair = f"{quote_plus(auth['client_id'])}:{quote_plus(secret)}"
+        basic = {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+        answer = _token_answer(auth["token_url"], form, basic)
+    if answer.status in PASSING:
+        raise _refusal(answer)
+    if answer.status != 200:
+        detail = f"The token server answers {answer.status}{_reason(answer)}."
+        raise SourceFailed("token_refused", detail, status=answer.status)
+    return _token(answer)
+
+
+def document_of(answer: Answer) -> Any:
+    """The body as JSON; raises SourceFailed when it is something else."""
+    try:
+        return orjson.loads(answer.body)
+    except orjson.JSONDecodeError as error:
+        kind = answer.headers.get("content-type", "no content type")[:100]
+        detail = f"The body is not JSON ({kind}): {error}"
+        raise SourceFailed("not_json", detail, status=answer.status) from error
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Seconds that a server asks us to wait (RFC 9110, section 10.2.3), in either form.
+
+    A date is compared with the server's own `Date`, so that a clock that is wrong, theirs or ours, does
+    not matter.
+    """
+    said = answer.headers.get("retry-after", "").strip()
+    if not said:
+        return None
+    if said.isascii() and said.isdigit():
+        return min(float(said[:9]), MAX_RETRY_AFTER)
+    until = _moment(said)
+    if until is None:
+        return None
+    now = _moment(answer.headers.get("date", "")) or datetime.now(UTC)
+    return min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
+
+
+def _sent(method: str, url: str, **options: Any) -> Answer:
+    try:
+        return pooled.send(method, url, **options)
+    except guard.AddressRefused as error:
+        raise SourceFailed("address_not_allowed", str(error)) from error
+    except guard.UrlInvalid as error:
+        raise SourceFailed("redirect_invalid", f"A redirect leads nowhere: {error}") from error
+    except (pooled.TooLarge, pooled.TooManyRedirects, pooled.EncodingUnknown) as error:
+        raise SourceFailed(error.code, str(error)) from error
+    except pooled.SendFailed as error:
+        raise SourceFailed(error.code, str(error), is_passing=True) from error
+
+
+def _refusal(answer: Answer) -> SourceFailed:
+    status = answer.status
+    code = {401: "unauthorized", 403: "forbidden", 429: "rate_limited"}.get(status, "http_error")
+    return SourceFailed(
+        code,
+        f"The server answers {status}{_reason(answer)}.",
+        is_passing=status in PASSING,
+        retry_after=retry_after(answer) if status in PASSING else None,
+        status=status,
+    )
+
+
+def _reason(answer: Answer) -> str:
+    """The beginning of a short answer in words; a page of HTML explains nothing."""
+    text = answer.body[:300].decode(errors="replace").strip()
+    return f": {text}" if text and not text.startswith("<") else ""
+
+
+def _token_answer(url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    sent = {
+        "user-agent": USER_AGENT,
+        "accept": "application/json",
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    return _sent(
+        "POST",
+        url,
+        headers=sent,
+        private=headers,
+        body=urlencode(form).encode(),
+        limits=TOKEN_LIMITS,
+    )
+
+
+def _token(answer: Answer) -> Token:
+    document = document_of(answer)
+    value = document.get("access_token") if isinstance(document, dict) else None
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
+        raise SourceFailed("token_refused", "The token server's answer has no access_token.")
+    try:
+        seconds = int(document["expires_in"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return Token(value, None)
+    return Token(value, min(max(seconds - TOKEN_MARGIN, 1), MAX_TOKEN_SECONDS))
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

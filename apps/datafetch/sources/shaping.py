@@ -1,0 +1,133 @@
+"""From a page's JSON to records as they are stored: key, hash, data."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from apps.datafetch.limits import MAX_KEY_LENGTH, MAX_RECORD_BYTES
+from apps.datafetch.sources import cursors
+from apps.datafetch.sources.expressions import ExpressionFailed, Steps
+from apps.datafetch.sources.failures import SourceFailed
+from apps.datafetch.sources.source import Source
+
+MAX_REJECTED_BYTES = 16_384
+
+
+class Shaped(NamedTuple):
+    """A record to store; `data` is JSON with sorted keys, `hash` its digest."""
+
+    key: str
+    hash: bytes
+    data: bytes
+
+
+class Refused(NamedTuple):
+    """A record that cannot be stored."""
+
+    code: str
+    detail: str
+    data: bytes
+
+
+@dataclass(slots=True)
+class Shape:
+    """What is on a page. Of several records with one key the last counts; `count` counts them all."""
+
+    count: int
+    records: dict[str, Shaped] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    greatest: Any = None
+
+
+class _Unfit(Exception):
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+def shape(source: Source, document: Any, steps: Steps) -> Shape:
+    """The records on a page; raises SourceFailed when there is no list of records where one should be."""
+    found = _records(source, document, steps)
+    page = Shape(count=len(found))
+    for raw in found:
+        try:
+            record = _shaped(source, raw, steps)
+            reached = source.cursor_field(raw, steps) if source.cursor_field else None
+        except ExpressionFailed as error:
+            page.refused.append(Refused("expression_failed", str(error)[:500], _excerpt(raw)))
+        except _Unfit as unfit:
+            page.refused.append(Refused(unfit.code, unfit.detail, _excerpt(raw)))
+        else:
+            page.records[record.key] = record
+            page.greatest = cursors.greater(page.greatest, reached)
+    return page
+
+
+def _records(source: Source, document: Any, steps: Steps) -> list[Any]:
+    try:
+        found = source.records(document, steps)
+    except ExpressionFailed as error:
+        raise SourceFailed("records_not_found", str(error)) from error
+    if found is None and source.records.is_missing(document):
+        detail = f"There is nothing at records_path {source.records_path!r}."
+        raise SourceFailed("records_not_found", detail)
+    if found is None:
+        return []
+    if isinstance(found, dict):
+        return [found]
+    if not isinstance(found, list):
+        raise SourceFailed("records_not_found", "What is at records_path is not a list.")
+    return found
+
+
+def _shaped(source: Source, raw: Any, steps: Steps) -> Shaped:
+    if not isinstance(raw, dict):
+        raise _Unfit("not_an_object", "A record is a JSON object.")
+    data = raw if source.fields is None else _mapped(source, raw, steps)
+    key = _key(source, raw, data, steps)
+    dumped = _dumped(data)
+    if len(dumped) > MAX_RECORD_BYTES:
+        raise _Unfit("too_large", f"A record has at most {MAX_RECORD_BYTES:,} bytes as JSON.")
+    digest = hashlib.blake2b(dumped, digest_size=16).digest()
+    return Shaped(digest.hex() if key is None else key, digest, dumped)
+
+
+def _mapped(source: Source, raw: Any, steps: Steps) -> dict[str, Any]:
+    return {name: expression(raw, steps) for name, expression in source.fields or ()}
+
+
+def _key(source: Source, raw: Any, data: Any, steps: Steps) -> str | None:
+    """The record's key as text, looked for as it came and then as it was mapped; None without a
+    primary key."""
+    if not source.keys:
+        return None
+    parts = []
+    for expression in source.keys:
+        part = expression(raw, steps)
+        if part is None and data is not raw:
+            part = expression(data, steps)
+        if part is None or part == "" or isinstance(part, dict | list):
+            raise _Unfit("no_key", f"There is no value at primary_key {expression.text!r}.")
+        parts.append(part)
+    single = parts[0] if len(parts) == 1 else parts
+    key = single if isinstance(single, str) else orjson.dumps(single).decode()
+    if len(key) > MAX_KEY_LENGTH or "\0" in key:
+        raise _Unfit("key_invalid", f"A key has at most {MAX_KEY_LENGTH} characters and no NUL.")
+    return key
+
+
+def _dumped(data: Any) -> bytes:
+    try:
+        return orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise _Unfit("unserialisable", f"The record cannot be written as JSON: {error}") from error
+
+
+def _excerpt(raw: Any) -> bytes:
+    try:
+        return orjson.dumps(raw)[:MAX_REJECTED_BYTES]
+    except orjson.JSONEncodeError:
+        return b"null"

@@ -1,0 +1,153 @@
+"""A stream's configuration as the readers use it: compiled, with its secrets, apart from any table."""
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import orjson
+
+from apps.common.outgoing import guard, pooled
+from apps.datafetch.sources import pagination
+from apps.datafetch.sources.expressions import Expression, compiled
+from apps.datafetch.sources.failures import redacted
+from apps.datafetch.sources.pagination import Position
+
+USER_AGENT = "Tradepost/1.0 (data fetch)"
+ACCEPT = "application/json, */*;q=0.5"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request: `private` headers are for the origin of the stream's own URL alone.
+
+    `digest` tells it from the stream's other requests; neither it nor `shown` holds a credential.
+    """
+
+    url: str
+    private: Mapping[str, str]
+    digest: bytes
+    shown: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to ask and how to read the answers. `secrets` has the members auth, headers and params."""
+
+    url: str
+    records_path: str
+    primary_key: tuple[str, ...]
+    cursor: Mapping[str, Any] | None
+    pagination: Mapping[str, Any]
+    auth: Mapping[str, Any]
+    headers: Mapping[str, str]
+    params: Mapping[str, str]
+    secrets: Mapping[str, Mapping[str, str]]
+    mapping: Mapping[str, str] | None
+
+    @cached_property
+    def records(self) -> Expression:
+        return compiled(self.records_path or "@")
+
+    @cached_property
+    def keys(self) -> tuple[Expression, ...]:
+        return tuple(compiled(one) for one in self.primary_key)
+
+    @cached_property
+    def cursor_field(self) -> Expression | None:
+        return compiled(self.cursor["field"]) if self.cursor else None
+
+    @cached_property
+    def fields(self) -> tuple[tuple[str, Expression], ...] | None:
+        if self.mapping is None:
+            return None
+        return tuple((name, compiled(text)) for name, text in self.mapping.items())
+
+    @cached_property
+    def shape(self) -> bytes:
+        """Digest of all that decides how a body is read: while it is the same, so is the reading."""
+        parts = (self.records_path, self.primary_key, self.cursor, self.pagination, self.mapping)
+        return hashlib.blake2b(
+            orjson.dumps(parts, option=orjson.OPT_SORT_KEYS), digest_size=16
+        ).digest()
+
+    @cached_property
+    def origin(self) -> tuple[str, str, int]:
+        return pooled.origin(guard.parse(self.url))
+
+    @property
+    def host(self) -> str:
+        return f"{self.origin[1]}:{self.origin[2]}"
+
+    @cached_property
+    def hidden(self) -> tuple[str, ...]:
+        """The secrets themselves, to be looked for in what is shown."""
+        return tuple(value for kind in self.secrets.values() for value in kind.values() if value)
+
+    def asked(self, position: Position, since: Any, token: str | None) -> Asked:
+        """The request for the page at `position`; `since` is the cursor value to read from, if any."""
+        mine = self._query_credentials()
+        if "url" in position:
+            url, extra = _without(position["url"], set(mine)), {}
+        else:
+            url = self.url
+            extra = {**self.params, **self.secrets.get("params", {})}
+            if self.cursor and since is not None:
+                extra[self.cursor["param"]] = _as_text(since)
+            extra |= pagination.params_of(self.pagination, position)
+        bare = _with(url, extra)
+        is_home = pooled.origin(guard.parse(bare)) == self.origin
+        return Asked(
+            url=_with(bare, mine) if is_home else bare,
+            private=self._private_headers(token) if is_home else {},
+            digest=hashlib.blake2b(bare.encode(), digest_size=16).digest(),
+            shown=self.redacted(bare),
+        )
+
+    def redacted(self, text: str) -> str:
+        return redacted(text, self.hidden)
+
+    def _query_credentials(self) -> dict[str, str]:
+        if self.auth["type"] == "api_key" and self.auth["in"] == "query":
+            return {self.auth["name"]: self.secrets["auth"]["value"]}
+        return {}
+
+    def _private_headers(self, token: str | None) -> dict[str, str]:
+        headers = {**self.headers, **self.secrets.get("headers", {})}
+        secret = self.secrets.get("auth", {})
+        match self.auth["type"]:
+            case "bearer":
+                headers["authorization"] = f"Bearer {secret['token']}"
+            case "basic":
+                pair = f"{self.auth['username']}:{secret['password']}"
+                headers["authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+            case "api_key" if self.auth["in"] == "header":
+                headers[self.auth["name"]] = secret["value"]
+            case "oauth2_client_credentials":
+                headers["authorization"] = f"Bearer {token}"
+        return headers
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _with(url: str, params: Mapping[str, str]) -> str:
+    """`url` with these parameters, in place of any of the same names."""
+    if not params:
+        return url
+    parts = urlsplit(_without(url, set(params)))
+    query = "&".join(filter(None, (parts.query, urlencode(params))))
+    return urlunsplit(parts._replace(query=query))
+
+
+def _without(url: str, names: set[str]) -> str:
+    parts = urlsplit(url)
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    kept = [pair for pair in pairs if pair[0] not in names]
+    if len(kept) == len(pairs):
+        return url
+    return urlunsplit(parts._replace(query=urlencode(kept)))
