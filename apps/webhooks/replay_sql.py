@@ -113,7 +113,8 @@ _WAITING = """
    WHERE endpoint_id = %(endpoint)s AND ready AND lane IN (2, 3) AND order_key IS NULL
   UNION ALL
   SELECT id FROM webhooks_due
-   WHERE endpoint_id = %(endpoint)s AND ready AND lane IN (2, 3) AND order_key IS NOT NULL
+   WHERE endpoint_id = %(endpoint)s AND (ready OR is_behind) AND lane IN (2, 3)
+     AND order_key IS NOT NULL
 """
 
 UNTRIED = f"""
@@ -129,7 +130,7 @@ SELECT count(*) FROM (
 # Back to what they were before, as far as that is known.
 CANCEL = f"""
 WITH chosen AS MATERIALIZED (
-  SELECT u.id FROM webhooks_due u WHERE u.ready AND u.id IN (
+  SELECT u.id FROM webhooks_due u WHERE (u.ready OR u.is_behind) AND u.id IN (
       SELECT w.id FROM ({_WAITING}) w JOIN webhooks_delivery d ON d.id = w.id
        WHERE d.replay_id = %(replay)s)
      FOR UPDATE SKIP LOCKED

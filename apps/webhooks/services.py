@@ -237,7 +237,7 @@ def _owe_now(found: Delivery, target: Endpoint) -> None:
                    (id, endpoint_id, ready, lane, order_key, position, due_at, claims)
             VALUES (%s, %s, true, %s, %s, %s, now(), 0)
             ON CONFLICT (id) DO UPDATE
-              SET ready = true, due_at = now(), lane = excluded.lane,
+              SET ready = true, is_behind = false, due_at = now(), lane = excluded.lane,
                   lease_id = NULL, lease_until = NULL
               WHERE due.lease_until IS NULL OR due.lease_until < now()""",
             [

@@ -388,6 +388,9 @@ def test_it_keeps_to_its_rate_and_does_not_get_far_ahead(make_endpoint: MakeEndp
         replays.continue_replay()
     assert Due.objects.count() == 20, "until these have been tried"
     Due.objects.update(lane=Lane.SLOW)
+    Due.objects.filter(pk__in=Due.objects.values("pk")[:10]).update(
+        ready=False, is_behind=True, order_key=endpoint.id, position=1
+    )
     Replay.objects.update(due_at=Now())
     replays.continue_replay()
     assert Due.objects.count() == 20, "in whichever lane they wait"
