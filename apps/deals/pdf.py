@@ -43,7 +43,10 @@ _PLAIN, _BOLD = "DejaVuSansCondensed", "DejaVuSansCondensed-Bold"
 _FACES = [TTFont(name, _FONTS / f"{name}.ttf") for name in (_PLAIN, _BOLD)]
 for _face in _FACES:
     registerFont(_face)
-_GLYPHS = frozenset.intersection(*(frozenset(face.face.charToGlyph) for face in _FACES))
+# Beyond U+FFFF ReportLab would show the glyph, and give a text without the character to whoever copies it.
+_GLYPHS = frozenset.intersection(
+    *(frozenset(face.face.charToGlyph) for face in _FACES)
+) & frozenset(range(0x10000))
 
 _INK, _GREY, _RULE, _ACCENT = map(HexColor, ("#1f2933", "#616e7c", "#cbd2d9", "#0b5c7a"))
 _MARGIN = 20 * mm
@@ -51,6 +54,7 @@ _WIDTH = A4[0] - 2 * _MARGIN
 _FRAME_PADDING = 6  # points, which ReportLab adds to the margins
 _LEFT_WIDTH = 80 * mm
 _AMOUNT_WIDTH = 45 * mm
+_ADDRESS_LINES = 10
 _PAGES = "pages"  # the form that holds the number of pages, which is known last
 
 _TEXT = ParagraphStyle("text", fontName=_PLAIN, fontSize=9, leading=12.5, textColor=_INK)
@@ -208,17 +212,23 @@ def _parties(invoice: Invoice) -> Flowable:
 
 
 def _party(label: str, details: dict[str, str]) -> list[Flowable]:
-    tax_id, email = details["tax_id"], details["email"]
+    tax_id = details["tax_id"]
     lines = [
-        *details["address"].splitlines(),
+        *_address(details["address"]),
         f"Tax ID: {tax_id}" if tax_id else "",
-        email,
+        details["email"],
     ]
     return [
         _p(label, _LABEL),
         _p(name_of(details), _STRONG),
-        *(_p(line, _TEXT) for line in lines if line.strip()),
+        *(_p(line, _TEXT) for line in lines if line),
     ]
+
+
+def _address(text: str) -> list[str]:
+    """Its lines; what is more of them than an address has goes on in the last."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return [*lines[: _ADDRESS_LINES - 1], ", ".join(lines[_ADDRESS_LINES - 1 :])]
 
 
 def _lines(invoice: Invoice) -> Flowable:
