@@ -139,6 +139,62 @@ def test_stock_is_given_back_once_when_delete_races_cancel_expiry_and_itself(
     assert_ledger_agrees()
 
 
+def test_parts_shipped_at_once_are_never_more_than_there_are(shop: Shop) -> None:
+    shop.product("MUG", stock=10)
+    order = shop.advance(shop.order(("MUG", 7)), "confirmed")
+
+    codes = concurrently(12, lambda _: shop.try_ship(order, ("MUG", 2)).status_code)
+
+    assert sorted(codes) == [201] * 3 + [409] * 9
+    assert stock("MUG") == (4, 1)
+    assert movements("MUG").count(("shipped", -2, -2)) == 3
+    assert_ledger_agrees()
+
+
+def test_what_comes_back_at_once_comes_back_once(shop: Shop) -> None:
+    shop.product("MUG", stock=10)
+    order = shop.advance(shop.order(("MUG", 4)), "confirmed", "shipped")
+
+    def take_back(thread: int) -> int:
+        code: int = shop.try_return(order, *([("MUG", 4)] if thread % 2 else [])).status_code
+        return code
+
+    codes = concurrently(8, take_back)
+
+    assert sorted(codes) == [201] + [409] * 7
+    assert stock("MUG") == (10, 0)
+    assert event_types(order["id"]).count("order.returned") == 1
+
+
+def test_shipping_excludes_canceling_and_deleting(shop: Shop) -> None:
+    shop.product("MUG", stock=50)
+
+    def race(order: dict[str, Any], thread: int) -> int:
+        calls = (
+            lambda: shop.try_ship(order, ("MUG", 1)),
+            lambda: shop.try_change(order, status="canceled"),
+            lambda: shop.try_ship(order),
+            lambda: shop.delete(order),
+        )
+        code: int = calls[thread % 4]().status_code
+        return code
+
+    for _ in range(5):
+        order = shop.advance(shop.order(("MUG", 3)), "confirmed")
+
+        codes = set(concurrently(8, partial(race, order)))
+
+        assert codes <= {200, 201, 204, 404, 409}
+        row = Order.objects.get(pk=order["id"])
+        (line,) = row.lines.all()
+        assert row.status != "canceled" or line.shipped == 0
+        assert row.deleted_at is not None
+        gone = StockMovement.objects.filter(order=row, kind="shipped")
+        assert -sum(movement.on_hand for movement in gone) == line.shipped
+    assert stock("MUG")[1] == 0
+    assert_ledger_agrees()
+
+
 def test_one_of_two_deletes_wins(shop: Shop) -> None:
     shop.product("MUG")
     order = shop.order(("MUG", 3))

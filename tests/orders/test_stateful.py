@@ -360,8 +360,12 @@ class Trade(RuleBasedStateMachine):
 
 
 def test_ledger_counters_orders_and_history_agree_with_a_model(make_shop: MakeShop) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis leaves it so
-        lambda: Trade(make_shop(reservation_minutes=30)),
+    class TradeOfNewShop(Trade):
+        def __init__(self) -> None:
+            super().__init__(make_shop(reservation_minutes=30))
+
+    run_state_machine_as_test(
+        TradeOfNewShop,
         settings=settings(
             max_examples=30,
             stateful_step_count=25,
