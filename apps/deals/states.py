@@ -26,11 +26,13 @@ class Party(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step; a bid that does not exist yet has no `source`."""
+    """One step; a bid that does not exist yet has no `source`. `when` says in words what the guard and
+    the system see to."""
 
     source: BidStatus | None
     target: BidStatus
     parties: frozenset[Party]
+    when: str = "always"
     guard: Guard | None = None
 
 
@@ -59,26 +61,55 @@ _SELLER = frozenset({Party.SELLER})
 _BIDDER = frozenset({Party.BIDDER})
 _SYSTEM = frozenset({Party.SYSTEM})
 
+_GONE = "the deal was sold or withdrawn, or the bidder's authorization ended"
+_NEXT = "it bids again"
+_LAPSED = "its `expires_at` has come, or its auction ended unsold"
+
 STEPS = (
     Step(None, BidStatus.ACTIVE, _BIDDER),
-    # At once, by a threshold of the seller's, its counter, or the price of buying now.
-    Step(None, BidStatus.ACCEPTED, _SYSTEM),
-    Step(None, BidStatus.REJECTED, _SYSTEM),
-    Step(BidStatus.ACTIVE, BidStatus.ACCEPTED, _SELLER, _may_be_accepted),
-    # The end of an auction; the price of buying now, reached by another's bid.
-    Step(BidStatus.ACTIVE, BidStatus.ACCEPTED, _SYSTEM),
-    Step(BidStatus.ACTIVE, BidStatus.COUNTERED, _SELLER, _may_be_countered),
-    # By the system when the deal is sold or withdrawn, or the bidder's authorisation ends.
-    Step(BidStatus.ACTIVE, BidStatus.REJECTED, _SELLER | _SYSTEM),
-    Step(BidStatus.COUNTERED, BidStatus.REJECTED, _SELLER | _SYSTEM),
-    Step(BidStatus.ACTIVE, BidStatus.WITHDRAWN, _BIDDER, _is_no_auction),
+    Step(
+        None,
+        BidStatus.ACCEPTED,
+        _SYSTEM,
+        when="it takes the counter, reaches `auto_accept_at`, or buys now",
+    ),
+    Step(None, BidStatus.REJECTED, _SYSTEM, when="it is below `auto_reject_below`"),
+    Step(
+        BidStatus.ACTIVE,
+        BidStatus.ACCEPTED,
+        _SELLER,
+        when="it has not expired; in an auction, it leads",
+        guard=_may_be_accepted,
+    ),
+    Step(
+        BidStatus.ACTIVE,
+        BidStatus.ACCEPTED,
+        _SYSTEM,
+        when="it leads at the end of its auction, or at the price of buying now",
+    ),
+    Step(
+        BidStatus.ACTIVE,
+        BidStatus.COUNTERED,
+        _SELLER,
+        when="it has not expired; not in an auction",
+        guard=_may_be_countered,
+    ),
+    Step(BidStatus.ACTIVE, BidStatus.REJECTED, _SELLER),
+    Step(BidStatus.COUNTERED, BidStatus.REJECTED, _SELLER),
+    Step(BidStatus.ACTIVE, BidStatus.REJECTED, _SYSTEM, when=_GONE),
+    Step(BidStatus.COUNTERED, BidStatus.REJECTED, _SYSTEM, when=_GONE),
+    Step(
+        BidStatus.ACTIVE,
+        BidStatus.WITHDRAWN,
+        _BIDDER,
+        when="not in an auction",
+        guard=_is_no_auction,
+    ),
     Step(BidStatus.COUNTERED, BidStatus.WITHDRAWN, _BIDDER),
-    # By the same bidder's next bid.
-    Step(BidStatus.ACTIVE, BidStatus.SUPERSEDED, _BIDDER),
-    Step(BidStatus.COUNTERED, BidStatus.SUPERSEDED, _BIDDER),
-    # Its time has run out, or its auction ended unsold.
-    Step(BidStatus.ACTIVE, BidStatus.EXPIRED, _SYSTEM),
-    Step(BidStatus.COUNTERED, BidStatus.EXPIRED, _SYSTEM),
+    Step(BidStatus.ACTIVE, BidStatus.SUPERSEDED, _BIDDER, when=_NEXT),
+    Step(BidStatus.COUNTERED, BidStatus.SUPERSEDED, _BIDDER, when=_NEXT),
+    Step(BidStatus.ACTIVE, BidStatus.EXPIRED, _SYSTEM, when=_LAPSED),
+    Step(BidStatus.COUNTERED, BidStatus.EXPIRED, _SYSTEM, when=_LAPSED),
 )
 
 
@@ -105,8 +136,8 @@ def sources_of(target: BidStatus, party: Party) -> list[BidStatus]:
 def describe() -> str:
     """The table for people, as Markdown."""
     rows = [
-        f"| {step.source.value if step.source else '(new)'} | {step.target.value} "
-        f"| {', '.join(sorted(step.parties))} |"
+        f"| {f'`{step.source.value}`' if step.source else '(new)'} | `{step.target.value}` "
+        f"| {', '.join(sorted(step.parties))} | {step.when} |"
         for step in STEPS
     ]
-    return "\n".join(["| from | to | by |", "|---|---|---|", *rows])
+    return "\n".join(["| from | to | who | when |", "|---|---|---|---|", *rows])
