@@ -19,7 +19,7 @@ def test_documentation_shows_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "party"), itertools.product(BidStatus, BidStatus, Party)
+    ("source", "target", "party"), list(itertools.product(BidStatus, BidStatus, Party))
 )
 @pytest.mark.django_db
 def test_what_is_not_in_the_table_is_refused(
