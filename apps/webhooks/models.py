@@ -24,6 +24,14 @@ from apps.webhooks.enums import (
 KEPT = timedelta(days=30)
 
 
+class EndpointManager(models.Manager["Endpoint"]):
+    """Leaves the secret in the database until it is asked for: whoever does not sign needs none, and can do
+    with one that cannot be read."""
+
+    def get_queryset(self) -> "models.QuerySet[Endpoint]":
+        return super().get_queryset().defer("secret")
+
+
 class Endpoint(models.Model):
     """Where an account wants its events sent.
 
@@ -56,7 +64,10 @@ class Endpoint(models.Model):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
     deleted_at = models.DateTimeField(null=True, editable=False)
 
+    objects = EndpointManager()
+
     class Meta:
+        base_manager_name = "objects"
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(status__in=EndpointStatus.values), name="endpoint_status"
@@ -147,6 +158,11 @@ class Delivery(models.Model):
                 fields=["replay_id", "status", "-id"],
                 name="delivery_replay",
                 condition=models.Q(replay_id__isnull=False),
+            ),
+            models.Index(
+                fields=["status", "-id"],
+                name="delivery_undelivered",
+                condition=models.Q(status__in=["failed", "parked", "canceled"]),
             ),
         ]
 

@@ -3,12 +3,16 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import User
-from apps.webhooks.models import Attempt, Delivery, Endpoint
+from apps.webhooks.enums import DeliveryStatus
+from apps.webhooks.models import Attempt, Delivery, Due, Endpoint, Pace, Replay
 from tests.support import Answer, Receiver
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent
+from tests.webhooks.replaying import past_events
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,10 +26,10 @@ def office() -> Client:
     return client
 
 
-def act(office: Client, page: str, action: str, *ids: Any) -> Any:
+def act(office: Client, page: str, action: str, *ids: Any, **fields: Any) -> Any:
     answer = office.post(
         f"{ADMIN}/{page}/",
-        {"action": action, "_selected_action": [str(pk) for pk in ids]},
+        {"action": action, "_selected_action": [str(pk) for pk in ids], **fields},
         follow=True,
     )
     assert answer.status_code == 200
@@ -98,3 +102,80 @@ def test_sending_again(
 
     Endpoint.objects.update(deleted_at="2026-01-01T00:00:00Z")
     assert b"has been deleted" in act(office, "delivery", "redeliver", delivery.id).content
+
+
+def test_a_test_event_is_sent(
+    office: Client, make_endpoint: MakeEndpoint, receiver: Receiver, send: Any
+) -> None:
+    endpoint = make_endpoint(receiver.url())
+
+    act(office, "endpoint", "test", endpoint.id)
+    send()
+
+    assert receiver.requests[0].json()["type"] == "webhook_endpoint.test"
+
+
+def test_replaying(office: Client, make_endpoint: MakeEndpoint) -> None:
+    endpoint = make_endpoint("http://127.0.0.1:1/")
+    past_events(endpoint.account, 3)
+
+    for fields in ({}, {"only": "all"}):
+        refused = act(office, "endpoint", "replay", endpoint.id, **fields)
+        assert b"Say what to replay" in refused.content
+    assert not Replay.objects.exists()
+
+    asked = {"only": "all", "hours": "24"}
+    assert (
+        b"is sent 3 events again" in act(office, "endpoint", "replay", endpoint.id, **asked).content
+    )
+    assert (
+        b"is running or paused" in act(office, "endpoint", "replay", endpoint.id, **asked).content
+    )
+    replay = Replay.objects.get()
+    for action, status in (("pause", "paused"), ("resume", "running"), ("cancel", "canceled")):
+        act(office, "replay", action, replay.id)
+        replay.refresh_from_db()
+        assert replay.status == status
+    assert b"Start a new one" in act(office, "replay", "resume", replay.id).content
+
+
+def test_deliveries_are_found_by_status_and_time(
+    office: Client, make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver,
+    send: Any,
+) -> None:  # fmt: skip
+    endpoint = make_endpoint(receiver.url())
+    events = {status: publish_event(endpoint.account) for status in DeliveryStatus.values}
+    send()
+    for status, event in events.items():
+        Delivery.objects.filter(event_id=event).update(status=status)
+    pending = Delivery.objects.get(status="pending")
+    Due.objects.create(id=pending.id, endpoint_id=endpoint.id)
+
+    for status in DeliveryStatus.values:
+        page = office.get(f"{ADMIN}/delivery/?status={status}&made=hour").content.decode()
+        found = {str(one.id) for one in Delivery.objects.all() if f"/{one.id}/change/" in page}
+        assert found == {str(Delivery.objects.get(status=status).id)}
+    assert office.get(f"{ADMIN}/delivery/?status=nonsense&made=never").status_code in (200, 302)
+
+
+def test_the_list_of_deliveries_is_not_counted(office: Client) -> None:
+    for status in ("failed", "pending"):
+        with CaptureQueriesContext(connection) as queries:
+            office.get(f"{ADMIN}/delivery/?status={status}")
+        asked = [one["sql"] for one in queries if 'FROM "webhooks_delivery"' in one["sql"]]
+        assert asked
+        assert not [sql for sql in asked if "COUNT(" in sql]
+
+
+def test_an_endpoint_that_fails_shows_since_when(
+    office: Client, make_endpoint: MakeEndpoint
+) -> None:
+    endpoint = make_endpoint("https://example.com/")
+    Endpoint.objects.update(status="failing")
+    Pace.objects.create(pk=endpoint.id, failures=7, failing_since="2026-02-03T04:05:06Z")
+
+    listed = office.get(f"{ADMIN}/endpoint/?status__exact=failing").content
+    shown = office.get(f"{ADMIN}/endpoint/{endpoint.id}/change/").content
+
+    assert b"3 February 2026" in listed or b"Feb. 3, 2026" in listed
+    assert b"3 February 2026" in shown or b"Feb. 3, 2026" in shown
