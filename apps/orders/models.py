@@ -1,6 +1,7 @@
 """Storefronts, products with their stock and its ledger, orders with their lines and history."""
 
 from typing import Any
+from uuid import UUID
 
 from django.db import models
 from django.db.models import F, Q
@@ -104,12 +105,17 @@ class Order(models.Model):
     """An order of a customer, with its stock reserved from the placing on.
 
     `reservation_expires_at` is set while the reservation has an end. A deleted order keeps its rows and
-    its history; `restore_order` brings it back.
+    its history; `restore_order` brings it back. References to what every order shares are not foreign
+    keys of the database: docs/adr/0014 says why.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
-    storefront = models.ForeignKey(Storefront, models.PROTECT, related_name="+", db_index=False)
+    account = models.ForeignKey(
+        Account, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    storefront = models.ForeignKey(
+        Storefront, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     number = models.BigIntegerField(unique=True, help_text="For people; unique, with gaps.")
     external_id = models.CharField(max_length=100, null=True)
     customer_id = models.CharField(max_length=100, help_text="The caller's own id of the customer.")
@@ -190,7 +196,9 @@ class OrderLine(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     order = models.ForeignKey(Order, models.PROTECT, related_name="lines", db_index=False)
-    product = models.ForeignKey(Product, models.PROTECT, related_name="+", db_index=False)
+    product = models.ForeignKey(
+        Product, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     sku = models.CharField(max_length=100)
     name = models.CharField(max_length=200)
     quantity = models.PositiveIntegerField()
@@ -334,7 +342,9 @@ class StockMovement(models.Model):
     (a trigger refuses it); the counters in Stock are its sums."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    product = models.ForeignKey(Product, models.PROTECT, related_name="+", db_index=False)
+    product = models.ForeignKey(
+        Product, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     order = models.ForeignKey(
         Order, models.PROTECT, related_name="movements", null=True, db_index=False
     )
@@ -424,3 +434,28 @@ class ProductImport(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class StockCheck(models.Model):
+    """How far the comparison of counters and ledger has come; one row."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    after = models.UUIDField(default=UUID(int=0), help_text="The last product compared.")
+    ended_at = models.DateTimeField(null=True, help_text="When it last had seen all products.")
+
+    def __str__(self) -> str:
+        return f"after {self.after}"
+
+
+class StockDrift(models.Model):
+    """A product whose counters were not the sums of its ledger when they were last compared."""
+
+    product = models.OneToOneField(Product, models.PROTECT, primary_key=True, related_name="+")
+    on_hand = models.BigIntegerField()
+    reserved = models.BigIntegerField()
+    ledger_on_hand = models.BigIntegerField()
+    ledger_reserved = models.BigIntegerField()
+    found_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.product_id}"

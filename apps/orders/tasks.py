@@ -13,9 +13,8 @@ def expire() -> bool:
 
 @job("orders.reconcile_stock")
 def reconcile_stock() -> bool:
-    """Compare the counters of stock with the ledger, and raise the alarm when they differ."""
-    reconciling.reconcile_stock()
-    return False
+    """Compare the counters of stock with the ledger, and raise the alarm where they differ."""
+    return reconciling.reconcile_stock()
 
 
 @job(erasing.ERASE)

@@ -13,7 +13,8 @@ from django.db.models.functions import Now
 
 from apps.events.catalogue import event_types as catalogue
 from apps.events.models import Event
-from apps.orders.models import Order, Stock
+from apps.orders.models import Order, Stock, StockCheck, StockDrift
+from apps.orders.services import reconciling
 from apps.orders.services.reconciling import drifted, reconcile_stock
 from tests.orders.conftest import BASE, MakeShop, Shop, event_types, stock
 from tests.support import run_jobs
@@ -163,15 +164,38 @@ def test_every_event_keeps_to_its_schema(make_shop: MakeShop) -> None:
 def test_a_drift_is_alarmed_and_not_repaired(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     mug = shop.product("MUG", stock=10)
     shop.order(("MUG", 2))
-    assert reconcile_stock() == []
+    assert reconcile_stock() is False
     assert not caplog.records
+    assert not StockDrift.objects.exists()
 
     Stock.objects.update(reserved=F("reserved") + 1)
     with caplog.at_level(logging.ERROR):
-        (drift,) = reconcile_stock()
+        reconcile_stock()
 
+    drift = StockDrift.objects.get()
     assert str(drift.product_id) == mug["id"]
     assert (drift.reserved, drift.ledger_reserved) == (3, 2)
     assert "stock_drifted" in caplog.text
     assert drifted._value.get() == 1
     assert stock("MUG") == (10, 3)
+
+    Stock.objects.update(reserved=2)  # a person found out what it was
+    reconcile_stock()
+    assert not StockDrift.objects.exists()
+    assert drifted._value.get() == 0
+
+
+def test_the_comparison_goes_on_where_its_slice_ended(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciling, "BATCH", 2)
+    for number in range(5):
+        shop.product(f"SKU-{number}")
+    Stock.objects.filter(product__sku="SKU-4").update(reserved=1)
+
+    slices = [reconcile_stock(slice_seconds=0) for _ in range(3)]
+
+    assert slices == [True, True, False]
+    assert StockDrift.objects.get().product.sku == "SKU-4"
+    check = StockCheck.objects.get()
+    assert (check.after, check.ended_at is None) == (reconciling.START, False)

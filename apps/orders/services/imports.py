@@ -195,7 +195,7 @@ class _Batch:
         if threshold != stock.low_stock_threshold:
             stock.low_stock_threshold = threshold
             # A threshold set above what there is has been reached already: nothing fell.
-            stock.is_low = stock.available <= threshold
+            stock.is_low = threshold is not None and stock.available <= threshold
             self._thresholds.append(stock)
         elif not altered and not delta:
             self._report.unchanged += 1
