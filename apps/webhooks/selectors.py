@@ -3,9 +3,11 @@
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from apps.common.ids import uuid7_floor
+from apps.events.catalogue import event_types
+from apps.events.patterns import matches
 from apps.webhooks.enums import DeliveryStatus
 from apps.webhooks.errors import DeliveryNotFound, EndpointNotFound, ReplayNotFound
 from apps.webhooks.models import Attempt, Delivery, Due, Endpoint, Replay
@@ -32,20 +34,29 @@ def deliveries(
     *,
     status: str | None = None,
     event_type: str | None = None,
+    replay_id: UUID | None = None,
     since: datetime | None = None,
-) -> QuerySet[Delivery]:
-    """The deliveries to one endpoint; raises EndpointNotFound. Ids tell when each was made."""
+) -> list[QuerySet[Delivery]]:
+    """The deliveries to one endpoint, in parts that each have an index; raises EndpointNotFound.
+
+    Ids tell when each was made.
+    """
     found = _deliveries().filter(endpoint_id=endpoint(account_id, endpoint_id).id)
-    if status is not None:
-        found = found.filter(status=status)
-    if event_type is not None:
-        family = event_type.removesuffix("*")
-        found = found.filter(
-            Q(event_type=event_type) if family == event_type else Q(event_type__startswith=family)
-        )
     if since is not None:
         found = found.filter(pk__gte=uuid7_floor(since))
-    return found
+    if status is not None:
+        found = found.filter(status=status)
+    types = None
+    if event_type not in (None, "*"):
+        types = [kind.name for kind in event_types() if matches([str(event_type)], kind.name)]
+    if replay_id is not None:
+        found = found.filter(replay_id=replay_id)
+        if types is not None:
+            found = found.filter(event_type__in=types)
+        return [found.filter(status=one) for one in DeliveryStatus.values]
+    if types is not None:
+        return [found.filter(event_type=one) for one in types]
+    return [found]
 
 
 def delivery(account_id: UUID, delivery_id: UUID) -> Delivery:

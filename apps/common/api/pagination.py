@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -65,20 +65,25 @@ class PageQuery(Query):
 
 def keyset_page(
     request: Request,
-    rows: "QuerySet[M]",
+    rows: "QuerySet[M] | Sequence[QuerySet[M]]",
     render: Callable[[M], dict[str, Any]],
     query: dict[str, Any],
 ) -> Json:
-    """One page of `rows` as `{"results", "next", "previous"}`; `query` is a parsed PageQuery."""
+    """One page of `rows` as `{"results", "next", "previous"}`; `query` is a parsed PageQuery.
+
+    Several querysets, which have no row in common, are one list: where no index has what all of them ask
+    for in order, but one has what each asks for.
+    """
+    parts = [rows] if isinstance(rows, QuerySet) else rows
     limit: int = query["limit"]
     cursor: Cursor | None = query.get("cursor")
     if cursor is not None and cursor.backwards:
-        found = list(rows.filter(pk__gt=cursor.id).order_by("pk")[: limit + 1])
+        found = _first([each.filter(pk__gt=cursor.id) for each in parts], "pk", limit + 1)
         more_before, more_after = len(found) > limit, True
         found = found[:limit][::-1]
     else:
-        after = rows if cursor is None else rows.filter(pk__lt=cursor.id)
-        found = list(after.order_by("-pk")[: limit + 1])
+        after = parts if cursor is None else [each.filter(pk__lt=cursor.id) for each in parts]
+        found = _first(after, "-pk", limit + 1)
         more_before, more_after = cursor is not None, len(found) > limit
         found = found[:limit]
     return Json(
@@ -88,6 +93,13 @@ def keyset_page(
             "previous": _link(request, found[0].pk, True) if found and more_before else None,
         }
     )
+
+
+def _first(parts: "Sequence[QuerySet[M]]", order: str, count: int) -> list[M]:
+    cut = [each.order_by(order)[:count] for each in parts]
+    if len(cut) == 1:
+        return list(cut[0])
+    return list(cut[0].union(*cut[1:], all=True).order_by(order)[:count])
 
 
 def _link(request: Request, pk: UUID, backwards: bool) -> str:

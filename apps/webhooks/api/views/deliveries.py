@@ -52,6 +52,7 @@ class EndpointDeliveriesView(ApiView):
             endpoint_id,
             status=query.get("status"),
             event_type=query.get("event_type"),
+            replay_id=query.get("replay_id"),
             since=query.get("since"),
         )
         return keyset_page(request, rows, delivery_object, query)
