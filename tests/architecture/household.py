@@ -7,7 +7,7 @@ from apps.accounts.selectors import account_by_reference
 from apps.common.actor import system
 from apps.deals.services.bids import place_bid
 from tests.architecture.operations import Operation, operations
-from tests.support import ApiClient, Receiver, run_jobs
+from tests.support import Answer, ApiClient, Receiver, run_jobs
 
 # Lists of what happens, not of what is owned.
 _UNSTABLE = ("/events",)
@@ -71,6 +71,7 @@ class Household:
         self._secrets.append(f"household-token-{number}")
         connection = {"access_token": self._secrets[-1]}
         assert self.client.put("/api/v1/crm/connection", connection).status_code == 200
+        self._fetch(receiver, number)
         key = {"name": "household key", "scopes": ["orders:read"]}
         self._secrets.append(self._make("api-keys", key, "key_id")["api_key"])
         self._make(f"webhook-endpoints/{endpoint['id']}/test", {}, "delivery_id")
@@ -80,6 +81,16 @@ class Household:
         run_jobs()
         (event, *_) = self.client.get("/api/v1/events").json()["results"]
         self.ids["event_id"] = event["id"]
+
+    def _fetch(self, receiver: Receiver, number: int) -> None:
+        """A stream with a secret, and a run of it that is done when the jobs have run."""
+        path = f"/household-records-{number}"
+        receiver.answer(path, Answer(200, b'[{"id": 1, "name": "household record"}]'))
+        self._secrets.append(f"household-stream-secret-{number}")
+        auth = {"type": "bearer", "token": self._secrets[-1]}
+        stream = {"name": "Household stream", "url": receiver.url(path), "auth": auth}
+        made = self._make("streams", {**stream, "primary_key": "id"}, "stream_id")
+        self._make(f"streams/{made['id']}/run", {}, "run_id")
 
     def _make(self, collection: str, body: dict[str, Any], parameter: str) -> dict[str, Any]:
         answer = self.client.post(f"/api/v1/{collection}", body)
