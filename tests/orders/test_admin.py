@@ -7,7 +7,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import User
-from apps.orders.models import OrderChange, StockMovement
+from apps.orders.models import OrderChange, ProductImport, StockMovement
 from tests.orders.conftest import BASE, Shop, movements, stock
 
 pytestmark = pytest.mark.django_db
@@ -32,10 +32,13 @@ def act(office: Client, model: str, action: str, chosen: str, **fields: str) -> 
 
 def test_every_page_can_be_read_and_searched(office: Client, shop: Shop) -> None:
     shop.product("MUG")
-    order = shop.order(shipping_address={"city": "Rome"})
+    order = shop.advance(shop.order(("MUG", 2), shipping_address={"city": "Rome"}), "confirmed")
+    shop.ship(order, ("MUG", 1), tracking_number="1Z")
+    shop.take_back(order, ("MUG", 1, False), reason="broken")
+    shop.try_pay(order, "captured", 1250, "pi_1")
 
     for model in site._registry:
-        if model._meta.app_label != "orders":
+        if model._meta.app_label != "orders" or model is ProductImport:  # test_imports has those
             continue
         path = f"/admin/orders/{model._meta.model_name}/"
         row = model._default_manager.all()[0]
@@ -72,6 +75,41 @@ def test_actions_take_the_steps_of_the_table(office: Client, shop: Shop) -> None
     last = OrderChange.objects.filter(order=order["id"]).latest("pk")
     assert last.actor["kind"] == "user"
     assert last.actor["label"] == "operator"
+
+
+def test_the_page_of_an_order_shows_all_that_happened_to_it(office: Client, shop: Shop) -> None:
+    shop.product("MUG", stock=10)
+    order = shop.advance(shop.order(("MUG", 3)), "confirmed")
+    shop.ship(order, ("MUG", 2), tracking_company="DHL", tracking_number="1Z999")
+    shop.take_back(order, ("MUG", 1, False), reason="broken on the way")
+    shop.try_pay(order, "captured", 123456, "pi_4711")
+
+    page = office.get(f"/admin/orders/order/{order['id']}/change/").content.decode()
+
+    for shown in (
+        "2 of MUG",
+        "1Z999",
+        "1 of MUG, written off",
+        "broken on the way",
+        "1,234.56 EUR",
+        "pi_4711",
+        "order.confirmed",
+        "adjusted",
+    ):
+        assert shown in page, shown
+
+
+def test_shipping_a_partly_shipped_order_ships_the_rest(office: Client, shop: Shop) -> None:
+    shop.product("MUG", stock=10)
+    order = shop.advance(shop.order(("MUG", 3)), "confirmed")
+    shop.ship(order, ("MUG", 1))
+
+    refused = act(office, "order", "cancel", order["id"])
+    act(office, "order", "ship", order["id"])
+
+    assert "Record their return first" in refused
+    assert shop.read(order)["status"] == "shipped"
+    assert stock("MUG") == (7, 0)
 
 
 def test_a_deleted_order_is_restored(office: Client, shop: Shop) -> None:
