@@ -103,7 +103,8 @@ class EndpointAdmin(BaseModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Endpoint]":
         paces = Pace.objects.filter(pk=OuterRef("pk")).values("failing_since")
-        return super().get_queryset(request).annotate(failing_since=Subquery(paces))
+        endpoints: QuerySet[Endpoint] = super().get_queryset(request)
+        return endpoints.annotate(failing_since=Subquery(paces))
 
     @admin.display
     def failing_since(self, endpoint: Endpoint) -> Any:
@@ -206,7 +207,7 @@ class MadeFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, rows: "QuerySet[Any]") -> "QuerySet[Any] | None":
         span = self.spans.get(self.value() or "")
-        return span and rows.filter(pk__gte=uuid7_floor(clock.now() - span))
+        return rows.filter(pk__gte=uuid7_floor(clock.now() - span)) if span else None
 
 
 @admin.register(Delivery)
@@ -228,6 +229,9 @@ class DeliveryAdmin(BaseModelAdmin):
     )
     inlines = (AttemptInline,)
     actions = ("redeliver",)
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Delivery]":
+        return super().get_queryset(request).defer("endpoint__secret")
 
     @admin.action(description="Send the chosen deliveries again", permissions=["change"])
     def redeliver(self, request: HttpRequest, chosen: "QuerySet[Delivery]") -> None:
@@ -294,6 +298,9 @@ class ReplayAdmin(BaseModelAdmin):
     )
     readonly_fields = ("deliveries",)
     actions = ("pause", "resume", "cancel")
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Replay]":
+        return super().get_queryset(request).defer("endpoint__secret")
 
     @admin.display
     def deliveries(self, replay: Replay) -> str:

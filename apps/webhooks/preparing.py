@@ -200,7 +200,8 @@ def _read_keyrings(endpoint_ids: Sequence[UUID]) -> dict[UUID, Keyring]:
 def _keyrings_of(endpoint_ids: Sequence[UUID]) -> dict[UUID, Keyring]:
     if len(_keyrings) > REMEMBERED_KEYRINGS:
         _keyrings.clear()
-    endpoints = list(Endpoint.objects.filter(pk__in=endpoint_ids).only("version", "secret"))
+    chosen = Endpoint.objects.filter(pk__in=endpoint_ids)
+    endpoints = list(chosen.defer(None).only("version", "secret"))
     retired: defaultdict[UUID, list[tuple[bytes, float]]] = defaultdict(list)
     for old in RetiredSecret.objects.filter(
         endpoint_id__in=endpoint_ids, expires_at__gt=Now()

@@ -3,6 +3,7 @@
 Locks are taken in one order everywhere: endpoint, then webhooks_due, then webhooks_delivery.
 """
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,6 +15,7 @@ from django.db.models.functions import Least, Now
 from apps.accounts.models import Account
 from apps.common import clock
 from apps.common.actor import Actor
+from apps.common.encryption import UndecipherableError
 from apps.common.versions import require_version
 from apps.common.wakeups import wake_on_commit
 from apps.events.catalogue import EventType
@@ -115,7 +117,8 @@ def rotate_secret(*, account_id: UUID, endpoint_id: UUID, grace_seconds: int) ->
                 f"{MAX_RETIRED_SECRETS} earlier secrets are still in their grace time. "
                 "Wait for one to end, or send a shorter grace_seconds."
             )
-        RetiredSecret.objects.create(endpoint=current, secret=current.secret, expires_at=end)
+        with suppress(UndecipherableError):  # that one signs no more, whatever happens
+            RetiredSecret.objects.create(endpoint=current, secret=current.secret, expires_at=end)
     secret = new_secret()
     _change(current, secret=secret)
     return WithSecret(endpoint(account_id, endpoint_id), secret)
