@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -44,6 +45,9 @@ class Simulator:
         self._api = Api(self.records, self.settings)
         self._lock = threading.RLock()
         self._closing = threading.Event()
+        self._open = threading.Event()
+        self._open.set()
+        self.held_up = 0
         self._server = _Server(("127.0.0.1", port), _handler_of(self))
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -54,6 +58,7 @@ class Simulator:
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
+        self._open.set()
         self._server.shutdown()
         self._server.hang_up()
         self._server.server_close()
@@ -72,6 +77,15 @@ class Simulator:
         """The contact of this address, main or additional."""
         with self._lock:
             return self.records.find("contacts", email, by="email")
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """While the block runs, calls that come (`held_up` of them) are not carried out yet."""
+        self._open.clear()
+        try:
+            yield
+        finally:
+            self._open.set()
 
     def script(self, *answers: Scripted) -> None:
         """Answer the next matching calls with these instead."""
@@ -97,6 +111,7 @@ class Simulator:
                 status, body = self._control(asked)
             return status, body, {}
         token = authorization.removeprefix("Bearer ")
+        self._await_leave()
         scripted = self._next_scripted(asked)
         self._closing.wait((scripted.delay if scripted else 0) + self.settings.latency_seconds)
         status, answered, more = self._answer(asked, token, scripted)
@@ -118,13 +133,14 @@ class Simulator:
             return _scripted_reply(scripted)
         limit_headers: dict[str, str] = {}
         try:
-            self._check_mood()
+            self._check_mood(asked)
             self._check_token(token)
-            limit_headers, one_too_many = self._limits.count(
-                is_search=asked.path.endswith("/search")
-            )
-            if one_too_many is not None:
-                raise one_too_many
+            if not asked.path.startswith("/account-info/"):
+                limit_headers, one_too_many = self._limits.count(
+                    is_search=asked.path.endswith("/search")
+                )
+                if one_too_many is not None:
+                    raise one_too_many
             with self._lock:
                 status, body = self._api.call(asked)
         except Refusal as refused:
@@ -136,8 +152,18 @@ class Simulator:
             return _scripted_reply(scripted)
         return status, body, limit_headers
 
-    def _check_mood(self) -> None:
+    def _await_leave(self) -> None:
+        with self._lock:
+            self.held_up += 1
+        self._open.wait()
+        with self._lock:
+            self.held_up -= 1
+
+    def _check_mood(self, asked: Asked) -> None:
         status = self.settings.always
+        breaking = self.settings.breaks_on
+        if breaking and breaking in json.dumps(asked.body):
+            raise refusal(500, "INTERNAL_ERROR", "This record breaks us.")
         if status:
             found = refusal(status, "INTERNAL_ERROR", "There was a problem with the request.")
             raise replace(found, headers=dict(self.settings.always_headers))

@@ -28,6 +28,8 @@ class Settings:
     row_errors: bool = True
     # False: results do not give trace ids back, as before the dated versions.
     echo_traces: bool = True
+    # Answer 500 to every call that carries this text.
+    breaks_on: str = ""
     # Answer every call to HubSpot's own paths with this status until it is 0 again.
     always: int = 0
     always_headers: dict[str, str] = field(default_factory=dict)

@@ -94,14 +94,14 @@ class Answer:
 
 
 class HubSpotError(Exception):
-    """A call that had no effect that we know of. `status` is None when there was no answer,
-    `retry_after` (seconds) None when HubSpot gave no hint."""
+    """A call that had no effect that we know of. `reason` is HubSpot's code, `status` None when there was
+    no answer, `retry_after` (seconds) None when HubSpot gave no hint."""
 
     def __init__(
         self,
         detail: str,
         *,
-        code: str = "",
+        reason: str = "",
         status: int | None = None,
         retry_after: float | None = None,
         correlation_id: str = "",
@@ -109,7 +109,7 @@ class HubSpotError(Exception):
     ) -> None:
         super().__init__(detail)
         self.detail = detail[:1000]
-        self.code = code
+        self.reason = reason
         self.status = status
         self.retry_after = retry_after
         self.correlation_id = correlation_id
@@ -136,7 +136,7 @@ class Refused(HubSpotError):
     """Another 4xx: the call as it is will never be accepted."""
 
     def __init__(self, fault: Fault, **answer: Any) -> None:
-        super().__init__(fault.detail, code=fault.code, **answer)
+        super().__init__(fault.detail, reason=fault.code, **answer)
         self.fault = fault
 
 
@@ -145,7 +145,9 @@ def answer_of(status: int, headers: Mapping[str, str], raw: bytes) -> Answer:
     try:
         body = orjson.loads(raw) if raw else {}
     except orjson.JSONDecodeError:
-        raise Unavailable("HubSpot's answer is no JSON.", code="MALFORMED", status=status) from None
+        raise Unavailable(
+            "HubSpot's answer is no JSON.", reason="MALFORMED", status=status
+        ) from None
     answer = as_object(body)
     return Answer(
         status=status,
@@ -169,13 +171,13 @@ def refusal_of(status: int, headers: Mapping[str, str], raw: str | bytes | None)
         "limits": _limits(headers),
     }
     if status in (401, 403):
-        return TokenRefused(_with_scopes(body, fault.detail), code=fault.code, **facts)
+        return TokenRefused(_with_scopes(body, fault.detail), reason=fault.code, **facts)
     if status == 429:
         return _throttled(body, fault, facts)
     if status == _LOCKED:
         facts["retry_after"] = max(facts["retry_after"] or 0.0, _LOCK_SECONDS)
     if status in _TRANSIENT or status >= 500 or status < 400:
-        return Unavailable(fault.detail, code=fault.code or f"HTTP_{status}", **facts)
+        return Unavailable(fault.detail, reason=fault.code or f"HTTP_{status}", **facts)
     if not fault.category:
         kind = "CONFLICT" if status == 409 else f"HTTP_{status}"
         fault = replace(fault, code=fault.code or kind, category=kind)
@@ -186,10 +188,10 @@ def _throttled(body: Mapping[str, Any], fault: Fault, facts: dict[str, Any]) -> 
     """Without a hint the policy says how long: a second, or the ten of the rolling window."""
     policy = _plain(body.get("policyName") or "").upper()[:100]
     if policy.startswith("DAILY") or "daily limit" in fault.detail.lower():
-        return DailyLimitReached(fault.detail, code="DAILY", **facts)
+        return DailyLimitReached(fault.detail, reason="DAILY", **facts)
     if facts["retry_after"] is None:
         facts["retry_after"] = 1.0 if policy.startswith("SECONDLY") else 10.0
-    return Throttled(fault.detail, code=policy or "RATE_LIMIT", **facts)
+    return Throttled(fault.detail, reason=policy or "RATE_LIMIT", **facts)
 
 
 def _record(found: Any) -> Record:

@@ -166,4 +166,4 @@ def _asked(call: str, send: Callable[..., Any]) -> Answer:
 
 def _unreachable(error: Exception) -> Unavailable:
     kind = type(getattr(error, "reason", None) or error).__name__
-    return Unavailable(f"HubSpot did not answer ({kind}).", code="UNREACHABLE")
+    return Unavailable(f"HubSpot did not answer ({kind}).", reason="UNREACHABLE")

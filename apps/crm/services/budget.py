@@ -76,6 +76,16 @@ def take(key: str) -> Permit | None:
     return permit
 
 
+def give_back(permit: Permit) -> None:
+    """The call was not made after all."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE crm_portal SET recent = trim_array(recent, least(cardinality(recent), 1)),"
+            " resume_at = CASE WHEN status = %s THEN resume_at ELSE now() END WHERE key = %s",
+            [PortalStatus.OK.value, permit.key],
+        )
+
+
 def succeeded(permit: Permit, limits: Limits, *, changed: int = 0) -> None:
     """Note that HubSpot answered, and took the changes of `changed` customers."""
     columns = _limit_columns(limits)
@@ -108,7 +118,7 @@ def failed(permit: Permit, error: HubSpotError, resets_at: datetime | None = Non
         calls=F("calls") + 1,
         failures=Greatest(F("failures"), permit.failures + 1),
         resume_at=resume,
-        error_reason=error.code,
+        error_reason=error.reason,
         error_detail=error.detail,
         **_limit_columns(error.limits),
     )

@@ -40,7 +40,7 @@ def judge_failure(
     """After anything else: a refusal is the fault of one of them, all other errors of none."""
     if isinstance(error, Refused):
         return _Judge(line, call, parcels, [error.fault]).refusal(error.fault)
-    return [_waiting(parcel, error) for parcel in parcels]
+    return [_waiting(parcel, error, len(parcels)) for parcel in parcels]
 
 
 class _Judge:
@@ -81,13 +81,14 @@ class _Judge:
         traced = {record.trace: record for record in answer.records if record.trace}
         known = {record.id: record for record in answer.records}
         by_email = {email: record for record in answer.records for email in record.emails}
-        holders = self._holders(known) if self._call == Call.UPSERT else {}
+        holders = self._holders(known)
         faults = self._faults_by(lambda parcel: [self._trace(parcel), *parcel.emails])
         verdicts = []
         for parcel in self._parcels:
             fault = faults.get(parcel.id)
             if self._call == Call.UPDATE:
-                record = known.get(parcel.contact.contact_id or "")
+                asked = parcel.contact.contact_id or ""
+                record = known.get(asked) or traced.get(asked)  # another one: it was merged
             else:
                 record = traced.get(str(parcel.id)) or by_email.get(parcel.wanted[EMAIL])
             if record is not None:
@@ -188,7 +189,7 @@ class _Judge:
         return Verdict(
             parcel,
             Outcome.MISSING,
-            due_in=0.0 if failures == 1 else backoff(failures, LONGEST_WAIT_SECONDS),
+            due_in=None if failures == 1 else backoff(failures, LONGEST_WAIT_SECONDS),
             acknowledged=parcel.contact.acknowledged,
             sending=parcel.contact.sending,
             failures=failures,
@@ -264,11 +265,15 @@ class _Judge:
         }
 
 
-def _waiting(parcel: Parcel, error: HubSpotError) -> Verdict:
+def _waiting(parcel: Parcel, error: HubSpotError, size: int) -> Verdict:
     """The call came to nothing, or to nothing known. What stops all calls is told of all customers;
-    only a failure that this one may have caused is its own."""
+    only a failure that this one may have caused is its own: the second time it goes with fewer others,
+    until the one that HubSpot breaks on is alone."""
     contact = parcel.contact
     is_own = isinstance(error, Unavailable)
+    limit = contact.batch_limit
+    if is_own and contact.failures and size > 1:
+        limit = size // 2
     return Verdict(
         parcel,
         Outcome.WAITING,
@@ -276,10 +281,12 @@ def _waiting(parcel: Parcel, error: HubSpotError) -> Verdict:
         contact_id=contact.contact_id,
         portal_key=contact.portal_key,
         acknowledged=contact.acknowledged,
-        is_certain=False,
-        batch_limit=contact.batch_limit,
+        sending=contact.sending,
+        is_certain=not is_own,
+        batch_limit=limit,
         failures=contact.failures + (1 if is_own else 0),
-        reason=error.code,
+        is_own=is_own,
+        reason=error.reason,
         detail=error.detail,
     )
 

@@ -10,6 +10,8 @@ from apps.crm.models import Contact, Customer
 from apps.crm.selectors import Line
 from apps.crm.services.mapping import EMAIL, targets, wanted_of
 
+_ERRORS = (Outcome.CONFLICT, Outcome.REJECTED, Outcome.WAITING)
+
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
@@ -42,7 +44,8 @@ class Parcel:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What becomes of a claimed customer. `due_in` (seconds) matters while it is pending; None leaves its
-    due time. `is_certain`: what HubSpot has is known; else what was noted as sent stays noted."""
+    due time. `is_certain`: what HubSpot has is known; else what was noted as sent stays noted. `is_own`: the reason is its own, not
+    that of all who use the token."""
 
     parcel: Parcel
     outcome: Outcome
@@ -55,13 +58,14 @@ class Verdict:
     is_certain: bool = True
     batch_limit: int | None = None
     failures: int = 0
+    is_own: bool = True
     reason: str = ""
     property_name: str = ""
     detail: str = ""
 
     def columns(self) -> dict[str, Any]:
         """For the statement that records it."""
-        has_error = self.outcome in (Outcome.CONFLICT, Outcome.REJECTED, Outcome.WAITING)
+        has_error = self.is_own and self.outcome in _ERRORS
         return {
             "id": str(self.parcel.id),
             "revision": self.parcel.contact.revision,
@@ -76,9 +80,9 @@ class Verdict:
             "batch_limit": self.batch_limit,
             "failures": min(self.failures, 1000),
             "error_code": self.outcome.value if has_error else "",
-            "error_reason": self.reason,
-            "error_property": self.property_name,
-            "error_detail": self.detail,
+            "error_reason": self.reason if has_error else "",
+            "error_property": self.property_name if has_error else "",
+            "error_detail": self.detail if has_error else "",
         }
 
 
@@ -116,5 +120,5 @@ def _payload(
         case Call.LOOKUP:
             return {}
         case Call.UPSERT:  # by e-mail HubSpot takes whole contacts only
-            return wanted
+            return {**difference(line.mapping, wanted, {}, contact.sending or ()), **wanted}
     return difference(line.mapping, wanted, contact.acknowledged, contact.sending or ())

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import structlog
 from django.db.models import Case, CharField, Q, Value, When
+from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 
 from apps.common.leases import claim
@@ -29,7 +30,7 @@ from apps.crm.selectors import Line
 from apps.crm.services import budget, recording
 from apps.crm.services.customers import SYNC
 from apps.crm.services.judging import judge, judge_failure
-from apps.crm.services.mapping import targets
+from apps.crm.services.mapping import EMAIL, targets
 from apps.crm.services.parcels import Parcel, Verdict, parcels_of
 from apps.crm.services.recording import Round
 
@@ -72,6 +73,7 @@ def _sync(line: Line) -> bool:
         lease_seconds=LEASE_SECONDS,
     )
     if not contacts:  # another worker was quicker
+        budget.give_back(permit)
         return True
     if len(waiting) == MAX_BATCH:
         wake(SYNC)  # there may be work for one more
@@ -81,7 +83,9 @@ def _sync(line: Line) -> bool:
         parcels = _settle_unchanged(line, lease_id, parcels)
     if call == Call.LOOKUP:
         parcels = _fitting(lease_id, parcels)
-    if parcels:
+    if not parcels:
+        budget.give_back(permit)
+    else:
         _deliver(line, Round(line.account_id, call, permit, lease_id), parcels)
     return True
 
@@ -112,9 +116,12 @@ def _next_batch(line: Line) -> tuple[Call, list[UUID]] | None:
 
 
 def _call_needed(line: Line) -> Case:
-    """By id where it is known here; where HubSpot knows nothing yet, by making it if that is wanted."""
+    """By id where it is known here; where HubSpot has never confirmed anything, by making it if that is
+    wanted. An attempt without outcome is made again like that only under the same address."""
     known = Q(contact_id__isnull=False, portal_key=line.portal_key)
-    new = Q(acknowledged={}, sending__isnull=True)
+    new = Q(acknowledged={}) & (
+        Q(sending__isnull=True) | Q(customer__email=KT(f"sending__{EMAIL}"))
+    )
     otherwise = Call.UPSERT if line.creates_missing else Call.LOOKUP
     return Case(
         When(known, then=Value(Call.UPDATE.value)),
@@ -165,7 +172,7 @@ def _deliver(line: Line, made: Round, parcels: Sequence[Parcel]) -> None:
             account_id=str(line.account_id),
             call=made.call.value,
             status=error.status,
-            code=error.code,
+            reason=error.reason,
             correlation_id=error.correlation_id,
         )
         recording.record_failure(
