@@ -20,9 +20,9 @@ WITH made AS (
   INSERT INTO events_event (id, position, type, version, account_id, channel_id, readers, subject,
                             actor, request_id, payload, occurred_at)
   SELECT encode(overlay(uuid_send(webhooks_uuid7()) PLACING substring(
-                  int8send((extract(epoch FROM now() - %(age)s) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
+                  int8send((extract(epoch FROM now() - %(age)s * interval '1 second') * 1000)::bigint) FROM 3) FROM 1 FOR 6),
                 'hex')::uuid, c.position + n, %(type)s, 1, %(account)s, %(channel)s, %(readers)s,
-         gen_random_uuid(), '{}', '', '{"n": 1}', now() - %(age)s
+         gen_random_uuid(), '{}', '', '{"n": 1}', now() - %(age)s * interval '1 second'
     FROM events_counter c, generate_series(1, %(n)s) n
   RETURNING id, position
 ), moved AS (
@@ -54,7 +54,7 @@ def past_events(
                 "channel": channel,
                 "readers": readers or [],
                 "n": n,
-                "age": age,
+                "age": age.total_seconds(),
             },
         )
 
