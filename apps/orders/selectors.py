@@ -119,6 +119,15 @@ def order(account_id: UUID, order_id: UUID) -> Order:
     return found
 
 
+def order_version(account_id: UUID, order_id: UUID) -> int:
+    """The version of one order, and nothing else of it; raises OrderNotFound."""
+    mine = Order.objects.filter(pk=order_id, account_id=account_id, deleted_at=None)
+    version = mine.values_list("version", flat=True).first()
+    if version is None:
+        raise OrderNotFound("There is no such order.")
+    return version
+
+
 def whole_orders(
     rows: "QuerySet[Order]", *, after: UUID | None = None, chunk: int = 200
 ) -> Iterator[list[Order]]:

@@ -165,9 +165,13 @@ class OrderView(ApiView):
 
     @extend_schema(operation_id="get_order", summary="Get an order", responses={200: ORDER})
     def get(self, request: Request, order_id: UUID) -> HttpResponse:
-        order = selectors.order(self.principal.account_id, order_id)
-        tag = etag(order.version)
-        return not_modified(request, tag) or _answer(order, selectors.lines_of(order))
+        account_id = self.principal.account_id
+        if "If-None-Match" in request.headers:
+            version = selectors.order_version(account_id, order_id)
+            if unchanged := not_modified(request, etag(version)):
+                return unchanged
+        order = selectors.order(account_id, order_id)
+        return _answer(order, selectors.lines_of(order))
 
     @extend_schema(
         operation_id="update_order",
