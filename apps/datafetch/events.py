@@ -112,13 +112,11 @@ STREAM = component(
             "interval_seconds": nullable(integer()),
             "cron": nullable(string("In UTC.")),
             "records_path": string("JMESPath; empty: the body itself."),
-            "primary_key": nullable(
-                {
-                    "type": ["string", "array"],
-                    "items": {"type": "string"},
-                    "description": "A JMESPath or several; null: records are told apart by content.",
-                }
-            ),
+            "primary_key": {
+                "type": ["string", "array", "null"],
+                "items": {"type": "string"},
+                "description": "A JMESPath or several; null: records are told apart by content.",
+            },
             "cursor": nullable(free_object()),
             "pagination": free_object(),
             "auth": free_object("Without its secrets."),

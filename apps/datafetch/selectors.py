@@ -28,9 +28,11 @@ def runs(of: Stream) -> QuerySet[Run]:
     return Run.objects.filter(stream_id=of.id)
 
 
-def run(of: Stream, run_id: UUID) -> Run:
-    """One run of a stream; raises RunNotFound."""
-    found = runs(of).filter(pk=run_id).first()
+def run(account_id: UUID, stream_id: UUID, run_id: UUID) -> Run:
+    """One run of a stream of an account; raises RunNotFound."""
+    found = Run.objects.filter(
+        pk=run_id, stream_id=stream_id, stream__account_id=account_id, stream__deleted_at=None
+    ).first()
     if found is None:
         raise RunNotFound("There is no such run.")
     return found

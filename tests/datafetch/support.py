@@ -22,7 +22,7 @@ class RemoteApi:
     `/cursors?after=`.
     """
 
-    def __init__(self, receiver: Receiver, items: list[Item], page: int = 3) -> None:
+    def __init__(self, receiver: Receiver, items: list[Any], page: int = 3) -> None:
         self.receiver = receiver
         self.items = items
         self.page = page

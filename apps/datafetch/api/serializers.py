@@ -299,7 +299,7 @@ AUTH: dict[str, type[Body]] = {
 
 
 @extend_schema_field(
-    PolymorphicProxySerializer("StreamPagination", PAGINATION, resource_type_field_name="type")
+    PolymorphicProxySerializer("StreamPagination", {**PAGINATION}, resource_type_field_name="type")
 )
 class Pagination(Kind):
     """How to get from one page to the next."""
@@ -309,7 +309,7 @@ class Pagination(Kind):
 
 
 @extend_schema_field(
-    PolymorphicProxySerializer("StreamAuth", AUTH, resource_type_field_name="type")
+    PolymorphicProxySerializer("StreamAuth", {**AUTH}, resource_type_field_name="type")
 )
 class Auth(Kind):
     """How to prove who asks."""

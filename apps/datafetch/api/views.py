@@ -351,8 +351,7 @@ class RunView(ApiView):
         responses={200: RUN},
     )
     def get(self, request: Request, stream_id: UUID, run_id: UUID) -> HttpResponse:
-        stream = selectors.stream(self.principal.account_id, stream_id)
-        run = selectors.run(stream, run_id)
+        run = selectors.run(self.principal.account_id, stream_id, run_id)
         tag = etag(run.requests, run.pages, run.status, bool(run.error))
         return not_modified(request, tag) or Json(run_object(run), headers={"ETag": tag})
 

@@ -3,6 +3,7 @@
 Not in Redis: a budget that is forgotten would break a promise made to somebody else's server.
 """
 
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -36,7 +37,12 @@ ON CONFLICT (account_id, host) DO UPDATE
 def reserve(account_id: UUID, host: str, rate: float | None) -> float:
     """Seconds until the next request to `host` may go. Up to MAX_SLEEP it is reserved; a longer wait is
     not, and must be asked for again. `rate` is in requests a second; None asks for no gap."""
-    asked = {"id": uuid7(), "account": account_id, "host": host, "patience": MAX_SLEEP}
+    asked: dict[str, Any] = {
+        "id": uuid7(),
+        "account": account_id,
+        "host": host,
+        "patience": MAX_SLEEP,
+    }
     with connection.cursor() as cursor:
         if rate is not None:
             cursor.execute(_RESERVE, {**asked, "gap": 1.0 / rate})

@@ -110,13 +110,16 @@ def succeed(current: Progress, *, cursor_value: Any) -> None:
 
 
 def _end(current: Progress, status: RunStatus, outcome: dict[str, Any], **figures: Any) -> None:
-    Run.objects.filter(pk=current.run_id).update(status=status, ended_at=clock.now(), **figures)
+    if current.run_id is None:
+        raise LeaseLost
+    run = Run.objects.get(pk=current.run_id)
+    now = clock.now()
+    Run.objects.filter(pk=run.pk).update(status=status, ended_at=now, **figures)
     stream = Stream.objects.get(pk=current.pk)
     planned = None
     if stream.state == State.RUNNING and stream.deleted_at is None:
-        began = Run.objects.values_list("started_at", flat=True).get(pk=current.run_id)
         failures = outcome.get("failures", current.failures)
-        planned = next_time(stream, after=began, now=clock.now(), failures=failures)
+        planned = next_time(stream, after=run.started_at, now=now, failures=failures)
     _rest(current, due_at=planned, next_run_at=planned, **outcome)
 
 

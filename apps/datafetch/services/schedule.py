@@ -36,5 +36,5 @@ def next_time(stream: Stream, *, after: datetime, now: datetime, failures: int =
 
 def retry_delay(attempt: int) -> float:
     """Seconds before a page is tried again after `attempt` failures: doubling, the half of it at random."""
-    delay = min(FIRST_DELAY * 2 ** (attempt - 1), MAX_DELAY)
+    delay = min(FIRST_DELAY * 2.0 ** (attempt - 1), MAX_DELAY)
     return delay * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

@@ -1,7 +1,9 @@
 """Keeping what streams have fetched within bounds, in batches."""
 
+from typing import Any, TypeVar
+
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 
 from apps.datafetch.models import (
@@ -14,6 +16,8 @@ from apps.datafetch.models import (
     Rejected,
     Stream,
 )
+
+M = TypeVar("M", bound=Model)
 
 BATCH = 5000
 
@@ -63,12 +67,11 @@ def remove_deleted() -> bool:
     return True
 
 
-def _delete_some(rows: "QuerySet[Page] | QuerySet[Rejected]") -> int:
-    """Of rows that nothing refers to."""
+def _delete_some(rows: "QuerySet[M]") -> int:
     return rows.filter(pk__in=rows.values("pk")[:BATCH]).delete()[0]
 
 
-def _execute(statement: str, parameters: list[object]) -> int:
+def _execute(statement: str, parameters: list[Any]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return cursor.rowcount
+        return int(cursor.rowcount)

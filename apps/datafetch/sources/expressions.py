@@ -91,7 +91,7 @@ def compiled(text: str) -> Expression:
 
 
 class _Functions(functions.Functions):
-    @functions.signature({"types": ["string"]}, {"types": ["array-string"]})  # type: ignore[untyped-decorator]  # as in jmespath
+    @functions.signature({"types": ["string"]}, {"types": ["array-string"]})
     def _func_join(self, glue: str, parts: list[str]) -> str:
         if sum(map(len, parts)) + len(glue) * len(parts) > MAX_JOINED:
             raise ExpressionFailed("join() would make too long a text.")
@@ -114,7 +114,7 @@ def _parsed(text: str) -> dict[str, Any]:
     if len(text) > MAX_LENGTH:
         raise ExpressionInvalid(f"An expression has at most {MAX_LENGTH} characters.")
     try:
-        tree: dict[str, Any] = jmespath.compile(text).parsed
+        tree: dict[str, Any] = {**jmespath.compile(text).parsed}
         growth = _growth(tree)
     except (exceptions.JMESPathError, ValueError) as error:
         said = str(error).partition("\n")[0]

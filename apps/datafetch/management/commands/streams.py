@@ -1,6 +1,7 @@
 """`manage.py streams`: list, start, stop and run streams from the command line."""
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from apps.datafetch.events import health
 from apps.datafetch.models import Stream
 from apps.datafetch.services import commands
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., object]] = {
     "start": commands.start_stream,
     "stop": commands.stop_stream,
     "run": commands.run_stream,
