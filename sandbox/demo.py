@@ -1,4 +1,4 @@
-"""`make demo`: a deal and an order, told as they happen, against the Tradepost that `make run` started.
+"""`make demo`: a deal, an order and a customer, told as they happen, against the Tradepost that `make run` started.
 
 Nothing is simulated but the outside world: the calls go over HTTP with the demo keys, the webhooks
 arrive at a real server on the loopback interface, which verifies them with `standardwebhooks`.
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 from uuid import uuid4
 
 from sandbox.client import ApiError, Client
@@ -23,8 +24,11 @@ PATIENCE_SECONDS = 15.0
 class Story:
     """The cast and what they do; each step prints what was asked and what came of it."""
 
-    def __init__(self, demo: dict[str, Any], receiver: Receiver, cast: ExitStack) -> None:
+    def __init__(
+        self, demo: dict[str, Any], receiver: Receiver, cast: ExitStack, simulator: str
+    ) -> None:
         self.demo = demo
+        self.simulator = simulator
         self.receiver = receiver
         self.clients = {
             slug: Client(demo["base_url"], account["api_key"])
@@ -40,6 +44,9 @@ class Story:
             self.change(self.post_deal())
             self.sell_out(self.stock_up())
         self.read_feed()
+        if self.simulator:
+            with self.listening("crm", "customer.*"):
+                self.follow_to_hubspot()
 
     @contextmanager
     def listening(self, slug: str, types: str) -> Iterator[None]:
@@ -130,10 +137,36 @@ class Story:
             note(f"position {event['position']}: {event['type']}")
         note("the same events that were sent; asking again after the last position misses nothing")
 
+    def follow_to_hubspot(self) -> None:
+        """A customer change on its way to HubSpot, which is simulated: no token leaves the machine."""
+        crm = self.clients["crm"]
+        say(f"crm connects to the simulated HubSpot at {self.simulator}")
+        crm.call("PUT", "/crm/connection", {"access_token": "made-up-for-the-demo"})
+        say("crm makes a customer; HubSpot is told within a few seconds, of up to 100 at once")
+        email = f"ada-{self.run}@example.com"
+        body = {"email": email, "first_name": "Ada", "last_name": "Lovelace"}
+        customer = self.timed("crm", "POST", "/customers", body, "crm", "customer.synced")
+        self.show_contact(customer)
+        say("she moves: her e-mail changes, and HubSpot's contact with it")
+        path = f"/customers/{customer['id']}"
+        moved = {"email": f"countess-{self.run}@example.com"}
+        self.timed("crm", "PATCH", path, moved, "crm", "customer.synced")
+        self.show_contact(customer)
+        told = crm.call("GET", "/crm/connection")["hubspot"]
+        note(f"{told['calls']} calls so far, for {told['changed']} changed customers")
+
+    def show_contact(self, customer: dict[str, Any]) -> None:
+        state = self.clients["crm"].call("GET", f"/customers/{customer['id']}")["crm"]
+        with urlopen(f"{self.simulator}/_control/contacts") as answer:
+            contacts = json.load(answer)["results"]
+        (contact,) = (one for one in contacts if one["id"] == state["contact_id"])
+        note(f"in HubSpot: contact {contact['id']}, {contact['properties']['email']}")
+
     def timed(
         self, slug: str, method: str, path: str, body: Any, listener: str, kind: str
     ) -> dict[str, Any]:
         """Make the call, wait for its webhook, print both with their times."""
+        heard = len(self.receiver.received)
         started = time.perf_counter()
         answer: dict[str, Any] = self.clients[slug].call(method, path, body)
         answered = time.perf_counter()
@@ -145,6 +178,7 @@ class Story:
                 and call.body["data"]["object"]["id"] == answer["id"]
             ),
             PATIENCE_SECONDS,
+            after=heard,
         )
         if call is None:
             raise SystemExit(f"    no {kind} arrived within {PATIENCE_SECONDS:.0f} s")
@@ -163,6 +197,15 @@ def show(call: Received, after_answer: float) -> None:
         note(f"  {field}: {json.dumps(old)} -> {json.dumps(new)}")
 
 
+def simulated_hubspot(data_dir: Path) -> str:
+    """The address of the simulator that `make run` started; "" when it was given a HubSpot."""
+    for line in (data_dir / "services.env").read_text().splitlines():
+        name, _, value = line.partition("=")
+        if name == "HUBSPOT_BASE_URL":
+            return value
+    return ""
+
+
 def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
 
@@ -176,7 +219,8 @@ def note(line: str) -> None:
 
 
 def main() -> None:
-    path = Path(os.environ.get("DATA_DIR", "var")) / "demo.json"
+    data_dir = Path(os.environ.get("DATA_DIR", "var"))
+    path = data_dir / "demo.json"
     if not path.exists():
         sys.exit(
             f"{path} is not there: start Tradepost first, with `make run` in another terminal."
@@ -184,7 +228,7 @@ def main() -> None:
     demo = json.loads(path.read_text())
     try:
         with Receiver() as receiver, ExitStack() as cast:
-            Story(demo, receiver, cast).tell()
+            Story(demo, receiver, cast, simulated_hubspot(data_dir)).tell()
     except (ConnectionError, TimeoutError):
         sys.exit(f"Nothing answers at {demo['base_url']}: start it with `make run` first.")
     print(f"\nThat was all real. The same calls, to try by hand: {demo['base_url']}/api/docs/")

@@ -49,12 +49,20 @@ class Receiver:
         """Accept what is signed with `secret` (`whsec_…`) at `path`."""
         self._secrets[path] = secret
 
-    def wait_for(self, wanted: Callable[[Received], bool], seconds: float) -> Received | None:
-        """The first call that `wanted` accepts; None when none came in time."""
+    @property
+    def received(self) -> list[Received]:
+        """The calls so far."""
+        with self._arrived:
+            return list(self._received)
+
+    def wait_for(
+        self, wanted: Callable[[Received], bool], seconds: float, *, after: int = 0
+    ) -> Received | None:
+        """The first call that `wanted` accepts, from the `after`th on; None when none came in time."""
         deadline = time.monotonic() + seconds
         with self._arrived:
             while True:
-                for call in self._received:
+                for call in self._received[after:]:
                     if wanted(call):
                         return call
                 if not self._arrived.wait(deadline - time.monotonic()):

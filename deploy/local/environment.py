@@ -29,6 +29,7 @@ class Choices:
     database_url: str
     redis_url: str
     base_url: str
+    simulates_hubspot: bool
 
 
 def read_choices() -> Choices:
@@ -43,6 +44,9 @@ def read_choices() -> Choices:
         database_url=values.get("DATABASE_URL", ""),
         redis_url=values.get("REDIS_URL", ""),
         base_url=values.get("BASE_URL") or f"http://127.0.0.1:{port}",
+        simulates_hubspot=not (
+            values.get("HUBSPOT_BASE_URL") or values.get("HUBSPOT_ACCESS_TOKEN")
+        ),
     )
 
 

@@ -36,6 +36,11 @@ class Process:
     death_signal: signal.Signals = signal.SIGKILL
 
 
+def simulated_hubspot(port: int) -> Process:
+    """What the CRM talks to where nobody said which HubSpot: everything in memory, nothing leaves."""
+    return Process("hubspot", f"python -m sandbox.hubspot --port {port}", stage=1)
+
+
 def processes(*, port: int, run_dir: Path, host: str = "127.0.0.1") -> tuple[Process, ...]:
     """Web, workers and beat; `run_dir` holds what beat remembers between starts."""
     return (

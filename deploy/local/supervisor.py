@@ -27,9 +27,15 @@ from deploy.local.errors import LocalError
 from deploy.local.health import STALE_SECONDS, HealthWatch
 from deploy.local.keeper import Keeper
 from deploy.local.lock import lock_run
-from deploy.local.processes import Process, processes
+from deploy.local.processes import Process, processes, simulated_hubspot
 from deploy.local.relay import Relay
-from deploy.local.services import EmbeddedPostgres, EmbeddedValkey, Service, start_service
+from deploy.local.services import (
+    EmbeddedPostgres,
+    EmbeddedValkey,
+    Service,
+    free_port,
+    start_service,
+)
 from deploy.local.stopping import StopRequested, StopWish, stop_wish
 
 _SERVICE_STAGE = 0
@@ -77,11 +83,12 @@ class Supervisor:
         self._services = self._embedded_services(user_namespaces)
         run_dir = choices.data_dir / "run"
         self._metrics_dir = run_dir / "metrics"
-        self._table = sorted(processes(port=choices.port, run_dir=run_dir), key=lambda p: p.stage)
+        self._addresses: dict[str, str] = {}
+        table = [*processes(port=choices.port, run_dir=run_dir), *self._simulators()]
+        self._table = sorted(table, key=lambda p: p.stage)
         names = [service.name for service in self._services] + [row.name for row in self._table]
         self._console = Console([*names, "prepare"], sys.stdout)
         self._relay = Relay()
-        self._addresses: dict[str, str] = {}
         self._keepers: list[tuple[int, Keeper]] = []
         self._workers: dict[str, Keeper] = {}
 
@@ -118,6 +125,13 @@ class Supervisor:
         if not self._choices.redis_url:
             services.append(EmbeddedValkey(self._choices.data_dir, secrets["VALKEY_PASSWORD"]))
         return services
+
+    def _simulators(self) -> list[Process]:
+        if not self._choices.simulates_hubspot:
+            return []
+        port = free_port()
+        self._addresses["HUBSPOT_BASE_URL"] = f"http://127.0.0.1:{port}"
+        return [simulated_hubspot(port)]
 
     def _start_services(self) -> None:
         for service in self._services:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.conf import settings
+
 from apps.common.clock import rfc3339
 from apps.common.schemas import (
     boolean,
@@ -43,6 +45,7 @@ CONNECTION = component(
             "token_source": nullable(
                 enum(["account", "environment"], "Whose token is used; null when there is none.")
             ),
+            "address": string("Where this installation's HubSpot is.", format="uri"),
             "missing_contact": enum(list(MissingContact.values)),
             "mapping": free_object("{field of a customer: HubSpot property}"),
             "send_orders": boolean(),
@@ -55,6 +58,7 @@ CONNECTION = component(
     ),
     example={
         "token_source": "account",
+        "address": "https://api.hubapi.com",
         "missing_contact": "create",
         "mapping": DEFAULT_MAPPING,
         "send_orders": True,
@@ -117,6 +121,7 @@ def connection_object(connection: Connection, standing: Standing) -> dict[str, A
     is_stored = not connection._state.adding
     return {
         "token_source": source if standing.has_token else None,
+        "address": settings.HUBSPOT_BASE_URL,
         "missing_contact": connection.missing_contact,
         "mapping": connection.mapping if is_stored else DEFAULT_MAPPING,
         "send_orders": connection.send_orders,
