@@ -1,0 +1,271 @@
+"""Deliveries a second, beside a bare aiohttp loop that signs and posts the same bodies in the same run.
+
+`python -m deploy.local exec --throwaway -- python -m bench.deliveries [COUNT]` makes COUNT events for one
+endpoint and for 1,000, and has this process send them in two ways: from the table of what is owed
+(claims), and from the log of events (dispatch and the fast path); outcomes are stored both times. The
+receiver is a process of its own that reads each request and answers 204. As other work on the machine
+spoils the wall clock, the processor's seconds for 1,000 deliveries are told too: of this process, and of
+PostgreSQL.
+
+It needs a database that it may fill.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import re
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup()
+
+from django.core.management import call_command  # noqa: E402 - needs the settings
+from django.db import connection, transaction  # noqa: E402
+
+from apps.accounts.models import Account  # noqa: E402
+from apps.common import clock  # noqa: E402
+from apps.common.actor import system  # noqa: E402
+from apps.common.ids import uuid7  # noqa: E402
+from apps.events.dispatch import dispatch, stamp  # noqa: E402
+from apps.events.models import Consumer, Event  # noqa: E402
+from apps.events.publishing import draft, publish  # noqa: E402
+from apps.webhooks.delivering import delivering  # noqa: E402
+from apps.webhooks.events import DISABLED  # noqa: E402
+from apps.webhooks.fanout import make_deliveries  # noqa: E402
+from apps.webhooks.limits import ENDPOINT_CAP  # noqa: E402
+from apps.webhooks.models import Attempt, Delivery, Due, Endpoint  # noqa: E402
+from apps.webhooks.signing import key_of, new_secret, signature  # noqa: E402
+
+OBJECT = {"name": "bench", "pad": "x" * 500}
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What `count` deliveries took: seconds of the clock, and of the processor."""
+
+    count: int
+    wall: float
+    here: float
+    postgres: float
+
+    @property
+    def rate(self) -> float:
+        return self.count / self.wall
+
+
+class Answering(asyncio.Protocol):
+    """Answers 204 to each request, which must have a Content-Length."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            length = re.search(rb"(?i)content-length: *(\d+)", self._buffer[:end])
+            size = end + 4 + int(length[1] if length else 0)
+            if len(self._buffer) < size:
+                return
+            self._buffer = self._buffer[size:]
+            assert isinstance(self._transport, asyncio.WriteTransport)
+            self._transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+
+def answer(port: Any) -> None:
+    """The receiver: tells its port and answers until it is ended."""
+
+    async def serve() -> None:
+        server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", 0)
+        port.put(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(serve())
+
+
+def main(count: int = 4000) -> None:
+    call_command("migrate", verbosity=0)
+    context = multiprocessing.get_context("spawn")
+    port = context.Queue()
+    receiver = context.Process(target=answer, args=(port,), daemon=True)
+    receiver.start()
+    try:
+        base = f"http://127.0.0.1:{port.get(timeout=30)}"
+        for endpoints in (1, 1000):
+            targets = make_endpoints(base, endpoints)
+            body = draft_body(targets[0].account_id)
+            limit = measure(count, lambda: asyncio.run(bare(targets, body, count)))  # noqa: B023
+            report(f"bare loop, {endpoints} endpoints", limit)
+            make_events(targets, count)
+            owe_all()
+            claims = measure(count, send_all)
+            report(f"claims, {endpoints} endpoints", claims, limit)
+            make_events(targets, count)
+            fast = measure(count, dispatch_all)
+            report(f"dispatch and fast path, {endpoints} endpoints", fast, limit)
+            assert Delivery.objects.filter(status="delivered").count() == 2 * count
+            clear()
+    finally:
+        delivering.stop(10)
+        receiver.terminate()
+
+
+def make_endpoints(base: str, count: int) -> list[Endpoint]:
+    """Each of an account of its own."""
+    accounts = Account.objects.bulk_create(
+        Account(slug=f"bench-{uuid7()}", name="Bench") for _ in range(count)
+    )
+    return Endpoint.objects.bulk_create(
+        Endpoint(account=account, url=f"{base}/{n}", event_types=["*"], secret=new_secret())
+        for n, account in enumerate(accounts)
+    )
+
+
+def make_events(targets: Sequence[Endpoint], count: int) -> None:
+    for first in range(0, count, BATCH):
+        with transaction.atomic():
+            for n in range(first, min(first + BATCH, count)):
+                publish(
+                    draft(
+                        DISABLED,
+                        account_id=targets[n % len(targets)].account_id,
+                        subject=uuid7(),
+                        object=OBJECT,
+                        actor=system("bench"),
+                        at=clock.now(),
+                    )
+                )
+    while stamp():
+        pass
+
+
+def owe_all() -> None:
+    """What the fan-out does when it does not send."""
+    consumer, _ = Consumer.objects.get_or_create(pk="webhooks.fan_out")
+    while events := list(
+        Event.objects.filter(position__gt=consumer.position).order_by("position")[:100]
+    ):
+        make_deliveries([event.id for event in events], limit=64)
+        consumer.position = events[-1].position or 0
+        consumer.save()
+
+
+def send_all() -> None:
+    while Due.objects.exists():
+        delivering.deliver()
+        delivering.sender.wait_until_empty(1)
+
+
+def dispatch_all() -> None:
+    while dispatch():
+        pass
+    send_all()
+
+
+async def bare(targets: Sequence[Endpoint], body: bytes, count: int) -> None:
+    """Sign and post, as many at once as the sender has under way."""
+    keys = [(target.url, key_of(str(target.secret))) for target in targets]
+    numbers = iter(range(count))
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        for n in numbers:
+            url, key = keys[n % len(keys)]
+            message, now = uuid7(), int(time.time())
+            headers = {
+                "content-type": "application/json",
+                "webhook-id": str(message),
+                "webhook-timestamp": str(now),
+                "webhook-signature": signature([key], message, now, body),
+            }
+            async with session.post(url, data=body, headers=headers) as response:
+                assert response.status == 204
+                await response.read()
+
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        workers = min(len(targets) * ENDPOINT_CAP, 256)
+        await asyncio.gather(*(work(session) for _ in range(workers)))
+
+
+def draft_body(account_id: UUID) -> bytes:
+    made = draft(
+        DISABLED,
+        account_id=account_id,
+        subject=uuid7(),
+        object=OBJECT,
+        actor=system("bench"),
+        at=clock.now(),
+    )
+    return bytes(made.payload)
+
+
+def measure(count: int, work: Callable[[], None]) -> Measured:
+    connection.close()
+    wall, here, postgres = time.perf_counter(), own_seconds(), postgres_seconds()
+    work()
+    return Measured(
+        count,
+        time.perf_counter() - wall,
+        own_seconds() - here,
+        postgres_seconds() - postgres,
+    )
+
+
+def own_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def postgres_seconds() -> float:
+    """Of all processes of the server, ended ones too: its first process sums up what it waited for."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        backend = int(cursor.fetchone()[0])
+    first = int(stat(backend)[1])
+    ticks = sum(int(field) for field in stat(first)[11:15])
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal() and process != Path("/proc", str(first)):
+            try:
+                fields = stat(int(process.name))
+            except OSError:
+                continue
+            if int(fields[1]) == first:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def stat(process: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third (the state) on."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+
+
+def clear() -> None:
+    with connection.cursor() as cursor:
+        for model in (Due, Attempt, Delivery):
+            cursor.execute(f"TRUNCATE {model._meta.db_table}")
+    Endpoint.objects.all().delete()
+
+
+def report(what: str, measured: Measured, limit: Measured | None = None) -> None:
+    beside = f"   {measured.rate / limit.rate:5.2f} of the bare loop" if limit else ""
+    share = 1000 / measured.count
+    print(
+        f"{what:40} {measured.rate:7.0f}/s   for 1,000: {measured.here * share:5.2f} s here, "
+        f"{measured.postgres * share:5.2f} s PostgreSQL{beside}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
