@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 60.0
 def concurrently(n: int, work: Callable[[int], T]) -> list[T]:
     """Run `work(0)` … `work(n - 1)` at once, in n threads that start together.
 
-    Returns the results in order; the first exception is raised again, after all have ended. n is 30 at
+    Returns the results in order; the first exception is raised again, after all have ended. n is 32 at
     the most: each thread holds a connection of the pool (tests/environment.py).
     """
     start = threading.Barrier(n)
