@@ -1,6 +1,7 @@
 """The base of every Celery task: wake-ups that may be lost, repeated or late."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from celery import current_task, shared_task
 from django.db.models.functions import Now
 
 from apps.common import jobruns, mail, wakeups
-from apps.common.leases import reconcile
+from apps.common.leases import SLICE_SECONDS, reconcile
 from apps.common.models import Heartbeat, IdempotencyKey
 from apps.common.partitions import maintain_partitions
 
@@ -27,16 +28,14 @@ def job(name: str, *, at_once: int | None = None) -> Callable[[Callable[[], bool
 
     def register(work: Callable[[], bool]) -> Any:
         def run() -> None:
-            wakeups.clear(name)
             if not jobruns.is_on(name):
                 return
-            # One too many leaves: who holds the slots works until nothing is due, and what commits
-            # while the last of them leaves is found by the sweep.
+            # One too many leaves: who holds the slots works until nothing is due.
             if slots is not None and not slots.acquire(blocking=False):
                 return
             try:
                 with jobruns.recorded(name):
-                    more = work()
+                    more = _look(name, work)
             finally:
                 if slots is not None:
                     slots.release()
@@ -49,6 +48,18 @@ def job(name: str, *, at_once: int | None = None) -> Callable[[Callable[[], bool
         return shared_task(name=name)(run)
 
     return register
+
+
+def _look(name: str, work: Callable[[], bool]) -> bool:
+    """Work until nothing is due and nobody has woken the job meanwhile, for a slice at the most; True
+    when more may be due."""
+    deadline = time.monotonic() + SLICE_SECONDS
+    while True:
+        wakeups.hold(name)
+        more = work()
+        woken = wakeups.let_go(name)
+        if more or not woken or time.monotonic() >= deadline:
+            return more or woken
 
 
 @job("common.maintain")

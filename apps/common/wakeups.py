@@ -1,7 +1,8 @@
 """Wake-ups: "look, there may be something due". Best effort; beat's sweep finds what one leaves behind.
 
-`SET wake:<job> NX PX 1000` lets one of many simultaneous wakers publish; the worker deletes the flag
-before it looks, so that whatever commits after the look publishes anew.
+`SET wake:<job> PX 1000 GET` lets one of many simultaneous wakers publish. The worker holds the flag while it
+looks: whoever wakes it then leaves a note on it and no message, and the worker that lets go of it and finds
+the note looks again. So under load a message is for many changes.
 """
 
 import threading
@@ -14,6 +15,7 @@ from kombu import Connection, Producer
 from apps.common import besteffort
 
 FLAG_MILLISECONDS = 1000
+_WANTED, _HELD = b"1", b"0"
 
 _local = threading.local()
 
@@ -29,9 +31,18 @@ def wake_on_commit(job: str) -> None:
     transaction.on_commit(lambda: wake(job))
 
 
-def clear(job: str) -> None:
-    """Called by the job before it looks: from here on a new wake-up is published again."""
-    besteffort.attempt("wakeup", lambda: besteffort.client().delete(_flag(job)))
+def hold(job: str) -> None:
+    """Called by the job before it looks: until it lets go, a wake-up is a note on the flag."""
+    besteffort.attempt(
+        "wakeup", lambda: besteffort.client().set(_flag(job), _HELD, px=FLAG_MILLISECONDS)
+    )
+
+
+def let_go(job: str) -> bool:
+    """Called by the job after it has looked: from here on a wake-up is published again. Whether there
+    was one meanwhile, so that it must look once more."""
+    found = besteffort.attempt("wakeup", lambda: besteffort.client().getdel(_flag(job)))
+    return found == _WANTED
 
 
 def _flag(job: str) -> str:
@@ -39,7 +50,7 @@ def _flag(job: str) -> str:
 
 
 def _publish_once(job: str, queue: str) -> None:
-    if not besteffort.client().set(_flag(job), 1, nx=True, px=FLAG_MILLISECONDS):
+    if besteffort.client().set(_flag(job), _WANTED, px=FLAG_MILLISECONDS, get=True) is not None:
         return
     try:
         current_app.send_task(job, queue=queue, producer=_producer(), retry=False)

@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from celery import current_app
@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 from apps.common import besteffort
 from apps.common.besteffort import failures
 from apps.common.tasks import job
-from apps.common.wakeups import clear, wake, wake_on_commit
+from apps.common.wakeups import hold, let_go, wake, wake_on_commit
 from config.settings.jobs import Job
 from tests.support import wait_until
 from tests.support.outages import frozen, redis_at, refused
@@ -45,31 +45,52 @@ def test_many_wakes_are_one_message() -> None:
 def test_after_the_worker_has_looked_a_wake_is_published_again() -> None:
     wake(JOB)
 
-    clear(JOB)
+    hold(JOB)
+    assert not let_go(JOB)
     wake(JOB)
 
     assert messages() == 2
 
 
+def test_who_wakes_a_worker_that_looks_leaves_a_note_instead_of_a_message() -> None:
+    hold(JOB)
+
+    wake(JOB)
+    wake(JOB)
+
+    assert messages() == 0
+    assert let_go(JOB)
+    assert not let_go(JOB)
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("is_more", [True, False])
-def test_a_job_clears_its_flag_before_it_looks_and_wakes_itself_for_more(
-    settings: Settings, is_more: bool
-) -> None:
-    settings.JOBS = {**settings.JOBS, "tests.look": Job("fast", 1.0)}
-    flags = []
-
-    @job("tests.look")
-    def look() -> bool:
-        flags.append(besteffort.client().exists("wake:tests.look"))
+def test_a_job_that_has_more_to_do_wakes_itself(settings: Settings, is_more: bool) -> None:
+    def work() -> bool:
         return is_more
 
-    wake("tests.look")
-    look()
-    current_app.tasks.unregister("tests.look")
+    with looking(settings, work) as look:
+        look()
 
-    assert flags == [0]
-    assert messages() == (2 if is_more else 1)
+    assert messages() == (1 if is_more else 0)
+
+
+@pytest.mark.django_db
+def test_a_job_that_is_woken_while_it_looks_looks_again(settings: Settings) -> None:
+    looks: list[int] = []
+
+    def work() -> bool:
+        looks.append(1)
+        if len(looks) < 3:
+            wake("tests.look")
+        return False
+
+    with looking(settings, work) as look:
+        look()
+
+    assert len(looks) == 3
+    assert messages() == 0
+    assert not besteffort.client().exists("wake:tests.look")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -96,7 +117,17 @@ def test_a_job_leaves_threads_to_the_others(settings: Settings) -> None:
     assert len(looks) == 2
 
 
-def test_a_flag_that_no_worker_cleared_ends_by_itself() -> None:
+@contextmanager
+def looking(settings: Settings, work: Callable[[], bool]) -> Iterator[Callable[[], object]]:
+    """`work` as a job of its own."""
+    settings.JOBS = {**settings.JOBS, "tests.look": Job("fast", 1.0)}
+    try:
+        yield job("tests.look")(work)
+    finally:
+        current_app.tasks.unregister("tests.look")
+
+
+def test_a_flag_that_no_worker_took_ends_by_itself() -> None:
     wake(JOB)
 
     left = besteffort.client().pttl(f"wake:{JOB}")
