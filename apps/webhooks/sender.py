@@ -117,8 +117,8 @@ class Sender:
             loop = self._loop
         if loop is None:
             return
+        self._outcomes.put(None)  # first: what is cut off by the end is nobody's failure
         loop.call_soon_threadsafe(self._ended.set)
-        self._outcomes.put(None)
         for thread in self._threads:
             thread.join(seconds)
 
