@@ -33,6 +33,7 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
         [
             ("webhooks.Endpoint", "Endpoints", "webhook"),
             ("webhooks.Delivery", "Deliveries", "outgoing_mail"),
+            ("webhooks.Replay", "Replays", "replay"),
         ],
     ),
     (
@@ -47,7 +48,6 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
     (
         "System",
         [
-            ("common.JobRun", "Jobs", "schedule"),
             ("common.JobRun", "Jobs", "schedule"),
             ("events.Event", "Events", "event_note"),
             ("events.Consumer", "Event consumers", "rule"),
