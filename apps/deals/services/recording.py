@@ -104,12 +104,12 @@ def end_bids(
     Set-wise, with an event for each. Returns how many; how the deal stands then is for the caller to
     find out (`standings.restand`), unless it closes the deal.
     """
-    bids = list(deal.bids.filter(which, status__in=sources_of(target, party)))
+    rows = deal.bids.filter(which, status__in=sources_of(target, party))
+    bids = list(rows)
+    # The deal's lock keeps these the same rows.
+    rows.update(status=target, decided_by=actor.as_json(), updated_at=at, version=F("version") + 1)
     for bid in bids:
         _move(bid, target, actor, at)
-    Bid.objects.filter(pk__in=[bid.pk for bid in bids]).update(
-        status=target, decided_by=actor.as_json(), updated_at=at, version=F("version") + 1
-    )
     announce(REACHED[target], deal, bids, actor=actor, at=at)
     return len(bids)
 
