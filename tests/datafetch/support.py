@@ -151,7 +151,7 @@ def present(client: ApiClient, stream: dict[str, Any]) -> list[Any]:
         latest.pop(one["key"], None)
         if one["change"] != "deleted":
             latest[one["key"]] = one["data"]
-    return [latest[key] for key in sorted(latest)]
+    return [latest[key] for key in sorted(latest, key=lambda key: (len(key), key))]
 
 
 def get(client: ApiClient, stream: dict[str, Any]) -> dict[str, Any]:

@@ -118,7 +118,8 @@ def _columns(current: Stream, given: Mapping[str, Any]) -> dict[str, Any]:
             if all(given[part].get(name) is not None for name in secrets[part]):
                 resent.add(part)
     _keep_at_home(current, columns.get("url", current.url), secrets, resent)
-    return columns | {"secrets": orjson.dumps(secrets, option=orjson.OPT_SORT_KEYS).decode()}
+    filled = {part: values for part, values in secrets.items() if values}
+    return columns | {"secrets": orjson.dumps(filled, option=orjson.OPT_SORT_KEYS).decode()}
 
 
 def _schedule(current: Stream, given: Mapping[str, Any]) -> dict[str, Any]:
