@@ -55,7 +55,7 @@ def _still_out(order: Order, lines: Sequence[OrderLine], at: datetime) -> str | 
     if not out:
         return None
     return (
-        f"{out} of its pieces have been shipped. Record their return first, or change the items to "
+        f"{out} of its pieces {'has' if out == 1 else 'have'} been shipped. Record their return first, or change the items to "
         "those that were shipped, or ship the rest."
     )
 

@@ -37,8 +37,8 @@ class SheetForm(forms.Form):
             raise forms.ValidationError("There is no such account.")
         return account
 
-    def clean_file(self) -> UploadedFile:
-        file: UploadedFile = self.cleaned_data["file"]
+    def clean_file(self) -> "UploadedFile[bytes]":
+        file: UploadedFile[bytes] = self.cleaned_data["file"]
         if (file.size or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise forms.ValidationError("This is over 1 MiB: use manage.py import_products.")
         return file
