@@ -14,8 +14,10 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
         [
             ("orders.Order", "Orders", "shopping_cart"),
             ("orders.Product", "Products", "sell"),
+            ("orders.ProductImport", "Product imports", "upload_file"),
             ("orders.Stock", "Stock", "inventory_2"),
             ("orders.StockMovement", "Stock ledger", "receipt_long"),
+            ("orders.StockDrift", "Stock drifts", "warning"),
             ("orders.Storefront", "Storefronts", "storefront"),
         ],
     ),

@@ -7,7 +7,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import User
-from apps.orders.models import OrderChange, ProductImport, StockMovement
+from apps.orders.models import OrderChange, Product, ProductImport, StockDrift, StockMovement
 from tests.orders.conftest import BASE, Shop, movements, stock
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +36,9 @@ def test_every_page_can_be_read_and_searched(office: Client, shop: Shop) -> None
     shop.ship(order, ("MUG", 1), tracking_number="1Z")
     shop.take_back(order, ("MUG", 1, False), reason="broken")
     shop.try_pay(order, "captured", 1250, "pi_1")
+    StockDrift.objects.create(
+        product=Product.objects.get(), on_hand=1, reserved=0, ledger_on_hand=0, ledger_reserved=0
+    )
 
     for model in site._registry:
         if model._meta.app_label != "orders" or model is ProductImport:  # test_imports has those

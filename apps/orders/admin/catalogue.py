@@ -11,7 +11,7 @@ from apps.common.admin import BaseModelAdmin, actor_of
 from apps.common.money import display
 from apps.orders.admin.acting import each
 from apps.orders.enums import MAX_ON_HAND
-from apps.orders.models import Product, Stock, StockMovement, Storefront
+from apps.orders.models import Product, Stock, StockDrift, StockMovement, Storefront
 from apps.orders.services import products
 
 
@@ -102,6 +102,23 @@ class ProductAdmin(BaseModelAdmin):
 class StockAdmin(BaseModelAdmin):
     list_display = ("product", "on_hand", "reserved", "available", "low_stock_threshold", "is_low")
     list_filter = ("is_low",)
+    list_select_related = ("product",)
+    search_ids = ("pk",)
+    search_help_text = "The whole id of a product."
+
+
+@admin.register(StockDrift)
+class StockDriftAdmin(BaseModelAdmin):
+    """Empty, or a reason to look what wrote to the stock without its ledger."""
+
+    list_display = (
+        "product",
+        "on_hand",
+        "ledger_on_hand",
+        "reserved",
+        "ledger_reserved",
+        "found_at",
+    )
     list_select_related = ("product",)
     search_ids = ("pk",)
     search_help_text = "The whole id of a product."
