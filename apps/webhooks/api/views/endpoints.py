@@ -47,7 +47,8 @@ same for every attempt), `webhook-timestamp` and `webhook-signature` (`v1,` and 
 over `id.timestamp.body`; several, separated by spaces, while a rotated secret is in its grace time). The
 key is what follows `whsec_` in the secret, base64-decoded. The body is
 `{"id","type","version","timestamp","account_id","data": {"object": {…}, "changes"?: {…}}}`;
-`GET /event-types` has the JSON Schema of each type.
+`GET /event-types` has the JSON Schema of each type. What is sent again because you asked has the header
+`webhook-replay`.
 
 Answer with any 2xx within 15 seconds. Redirects are not followed. `410` disables the endpoint. Everything
 else is tried again after 5 s, 30 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h, each up to a tenth
