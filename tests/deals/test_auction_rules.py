@@ -23,7 +23,7 @@ amounts = st.integers(1, 400)
 
 
 @st.composite
-def auctions(draw: st.DrawFn, **fixed: Any) -> Auction:
+def auctions(draw: st.DrawFn, /, **fixed: Any) -> Auction:
     minimum = draw(st.integers(1, 100))
     reserve = draw(st.none() | st.integers(minimum, 300))
     terms = {"minimum": minimum, "increment": draw(st.integers(1, 20)), "reserve": reserve}

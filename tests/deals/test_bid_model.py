@@ -50,7 +50,11 @@ class Market(RuleBasedStateMachine):
 
     @rule(buyer=buyers, amount=st.integers(1, 100))
     def place(self, buyer: int, amount: int) -> None:
-        call = {"bidder_id": self.bidders[buyer].id, "deal_id": self.deal_id, "amount": amount}
+        call: dict[str, Any] = {
+            "bidder_id": self.bidders[buyer].id,
+            "deal_id": self.deal_id,
+            "amount": amount,
+        }
         if not self.is_available():
             return refused(lambda: bids.place_bid(**call, actor=SOMEBODY))
 
@@ -75,7 +79,7 @@ class Market(RuleBasedStateMachine):
     @rule(number=numbers)
     def accept(self, number: int) -> None:
         bid_id, status, amount = self.any_bid(number)
-        call = {"seller_id": self.seller.id, "bid_id": bid_id, "actor": SOMEBODY}
+        call: dict[str, Any] = {"seller_id": self.seller.id, "bid_id": bid_id, "actor": SOMEBODY}
         if status is not BidStatus.ACTIVE:
             return refused(lambda: bids.accept_bid(**call))
 
@@ -89,7 +93,7 @@ class Market(RuleBasedStateMachine):
     @rule(number=numbers)
     def reject(self, number: int) -> None:
         bid_id, status, _ = self.any_bid(number)
-        call = {"seller_id": self.seller.id, "bid_id": bid_id, "actor": SOMEBODY}
+        call: dict[str, Any] = {"seller_id": self.seller.id, "bid_id": bid_id, "actor": SOMEBODY}
         if status not in OPEN:
             return refused(lambda: bids.reject_bid(**call))
         bids.reject_bid(**call)
@@ -101,7 +105,7 @@ class Market(RuleBasedStateMachine):
     def withdraw(self, number: int) -> None:
         bid_id, status, _ = self.any_bid(number)
         bidder_id = Bid.objects.get(pk=bid_id).bidder_id
-        call = {"bidder_id": bidder_id, "bid_id": bid_id, "actor": SOMEBODY}
+        call: dict[str, Any] = {"bidder_id": bidder_id, "bid_id": bid_id, "actor": SOMEBODY}
         if status not in OPEN:
             return refused(lambda: bids.withdraw_bid(**call))
         bids.withdraw_bid(**call)
@@ -112,7 +116,7 @@ class Market(RuleBasedStateMachine):
     @rule(number=numbers, amount=st.integers(1, ACCEPT_AT))
     def counter(self, number: int, amount: int) -> None:
         bid_id, status, its_amount = self.any_bid(number)
-        call = {"seller_id": self.seller.id, "bid_id": bid_id, "amount": amount}
+        call: dict[str, Any] = {"seller_id": self.seller.id, "bid_id": bid_id, "amount": amount}
         if status is not BidStatus.ACTIVE:
             return refused(lambda: bids.counter_bid(**call, actor=SOMEBODY))
         bids.counter_bid(**call, actor=SOMEBODY)

@@ -51,7 +51,7 @@ def market(api: MakeClient, receiver: Receiver) -> Market:
     for client in clients:
         hook = {"url": receiver.url(f"/{client.account.slug}"), "event_types": ["*"]}
         assert client.post("/api/v1/webhook-endpoints", hook).status_code == 201
-    seller, winner, loser, _, revoked, _ = clients
+    seller, winner, loser, onlooker, revoked, stranger = clients
     for client in clients[1:5]:
         granted = seller.post(AUTHORIZATIONS, {"buyer": client.account.slug}).json()
 
@@ -77,7 +77,8 @@ def market(api: MakeClient, receiver: Receiver) -> Market:
         "event_id": events[0]["id"],
     }
     bids = {"winner": [won["id"], proxy["id"]], "loser": [lost["id"], beaten["id"]]}
-    return Market(*clients, receiver, ids, {**bids, "revoked": [gone["id"]]})
+    parties = (seller, winner, loser, onlooker, revoked, stranger)
+    return Market(*parties, receiver, ids, {**bids, "revoked": [gone["id"]]})
 
 
 def found(market: Market, client: ApiClient, *marks: Any) -> set[tuple[str, str]]:

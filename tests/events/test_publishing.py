@@ -8,7 +8,7 @@ from apps.common import besteffort
 from apps.common.clock import rfc3339
 from apps.common.ids import uuid7
 from apps.events.models import Event
-from apps.events.publishing import publish
+from apps.events.publishing import publish, publish_all
 from tests.events.conftest import drafted, happen
 
 
@@ -73,3 +73,19 @@ def test_the_payload_is_the_body_that_will_be_signed() -> None:
 @pytest.mark.django_db
 def test_an_event_without_changes_has_no_such_member() -> None:
     assert orjson.loads(drafted().payload)["data"] == {"object": {}}
+
+
+@pytest.mark.django_db
+def test_many_events_of_one_change_are_stored_as_one_is() -> None:
+    many = [drafted(readers=[uuid7()], channel_id=uuid7()) for _ in range(3)]
+
+    with transaction.atomic():
+        publish_all(many)
+        publish_all([])
+
+    stored = list(Event.objects.order_by("sequence"))
+    assert [bytes(event.payload) for event in stored] == [each.payload for each in many]
+    for event, each in zip(stored, many, strict=True):
+        row = {name: value for name, value in each.row().items() if name != "payload"}
+        assert {name: getattr(event, name) for name in row} == row
+        assert event.position is None

@@ -39,6 +39,11 @@ def visible_bid(account_id: UUID, bid_id: UUID) -> Bid:
     return found
 
 
+def leading_bid(deal: Deal) -> Bid:
+    """The bid that leads on a deal that has bids."""
+    return deal.bids.get(Q(pk=deal.leading_bid_id))
+
+
 def deal_locked_for_bidding(bidder_id: UUID, deal_id: UUID) -> Deal:
     """A deal, for placing a bid in this transaction; raises DealNotFound and OwnDeal.
 

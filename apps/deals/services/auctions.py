@@ -13,6 +13,7 @@ from apps.common.retries import retried
 from apps.deals.auctions import is_reserve_met
 from apps.deals.enums import BidStatus, DealStatus
 from apps.deals.models import Deal
+from apps.deals.selectors.bids import leading_bid
 from apps.deals.selectors.deals import read_items
 from apps.deals.services.recording import as_it_is, record_change
 from apps.deals.services.sales import close, sell
@@ -49,7 +50,7 @@ def close_auction(deal_id: UUID) -> bool:
         return False
     actor, at = system(CLOSE), clock.now()
     if is_reserve_met(deal.auction, deal.best_bid):
-        sell(deal, deal.bids.get(pk=deal.leading_bid_id), actor=actor, at=at)
+        sell(deal, leading_bid(deal), actor=actor, at=at)
     else:
         read_items(deal)
         before = as_it_is(deal)

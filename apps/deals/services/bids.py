@@ -226,7 +226,7 @@ def _conclude(bid: Bid, auction: Auction, *, actor: Actor, at: datetime) -> None
     if not (is_bought and leads):
         announce(REACHED[BidStatus.ACTIVE], deal, [bid], actor=actor, at=at)
     if is_bought:
-        leader = bid if leads else deal.bids.get(pk=deal.leading_bid_id)
+        leader = bid if leads else selectors.leading_bid(deal)
         sell(deal, leader, actor=actor, at=at)
         bid.refresh_from_db()
         return

@@ -107,10 +107,10 @@ def _apply(deal: Deal, terms: Mapping[str, Any], at: datetime) -> None:
 
 
 def _apply_auction(deal: Deal, given: Mapping[str, Any] | None, at: datetime) -> None:
-    auction = given and Auction(**given)
+    auction = None if given is None else Auction(**given)
     if auction == deal.auction:
         return
-    fault = auction and auction_fault(auction, at)
+    fault = None if auction is None else auction_fault(auction, at)
     if fault:
         raise Invalid("The auction cannot be held like this.", faults=[fault])
     deal.auction = auction

@@ -1,6 +1,7 @@
 """How the active bids of a deal stand: which leads, and at what price."""
 
 from datetime import datetime
+from uuid import UUID
 
 from apps.common.actor import Actor
 from apps.deals.auctions import Offer, standing
@@ -18,10 +19,11 @@ def restand(deal: Deal, *, actor: Actor, at: datetime) -> None:
     """
     top = list(deal.bids.filter(status=BidStatus.ACTIVE).order_by("-maximum", "id")[:2])
     leader = top[0] if top else None
-    price = leader and _price(deal, top)
+    price = _price(deal, top) if top else None
+    leader_id = leader.id if leader else None
     loser = deal.leading_bid_id
-    if (price, leader and leader.id) != (deal.best_bid, loser):
-        deal.best_bid, deal.leading_bid_id = price, leader and leader.id
+    if (price, leader_id) != (deal.best_bid, loser):
+        deal.best_bid, deal.leading_bid_id = price, leader_id
         deal.save(update_fields=["best_bid", "leading_bid_id"])
     if deal.auction is None or leader is None:
         return
@@ -39,7 +41,7 @@ def _price(deal: Deal, top: list[Bid]) -> int:
     return standing(offers, deal.auction).price
 
 
-def _outbid(deal: Deal, bid_id: object, actor: Actor, at: datetime) -> None:
+def _outbid(deal: Deal, bid_id: UUID, actor: Actor, at: datetime) -> None:
     bid = deal.bids.filter(pk=bid_id, status=BidStatus.ACTIVE).first()
     if bid is None:  # it did not lose the lead: it is gone, or its bidder raised it
         return
