@@ -115,14 +115,14 @@ WITH RECURSIVE waiting(account_id, due_at) AS (
      ORDER BY account_id, due_at LIMIT 1) n
 )
 SELECT account_id FROM waiting
- WHERE due_at <= now() - make_interval(secs => %s)
+ WHERE due_at <= now()
 """
 
 
-def accounts_waiting(seconds: float) -> list[UUID]:
-    """Accounts with a token of which something has been owed for so long."""
+def accounts_waiting() -> list[UUID]:
+    """Accounts with a token of which something is due."""
     with db_connection.cursor() as cursor:
-        cursor.execute(_ACCOUNTS, [seconds])
+        cursor.execute(_ACCOUNTS)
         waiting = [row[0] for row in cursor.fetchall()]
     if settings.HUBSPOT_ACCESS_TOKEN:
         return waiting

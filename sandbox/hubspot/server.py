@@ -97,6 +97,15 @@ class Simulator:
         with self._lock:
             return [call for call in self.calls if part in call.path]
 
+    def forget_script(self) -> None:
+        with self._lock:
+            self._script.clear()
+
+    @property
+    def connections(self) -> int:
+        """How many were opened so far."""
+        return self._server.accepted
+
     def forget_calls(self) -> None:
         with self._lock:
             self.calls.clear()
@@ -239,10 +248,12 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self._open: set[Any] = set()
+        self.accepted = 0
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._open.add(request)
+        self.accepted += 1
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:

@@ -54,6 +54,11 @@ class Shop:
         rows = self.client.get(f"/api/v1/customers/{customer['id']}/sync").json()["results"]
         return [(row["call"], row["outcome"]) for row in reversed(rows)]
 
+    def forget_customers(self) -> None:
+        """As if there had never been any."""
+        Contact.objects.filter(account_id=self.client.account.id).delete()
+        Customer.objects.filter(account_id=self.client.account.id).delete()
+
     def add_many(self, number: int, *, contact_ids: Sequence[str] = ()) -> list[UUID]:
         """Customers made behind the API's back: owed to HubSpot, their contacts known if given."""
         account_id = self.client.account.id

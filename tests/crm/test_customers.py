@@ -1,5 +1,7 @@
 """Customers through the API: local writes that wait for nobody."""
 
+from typing import Any
+
 import pytest
 
 from sandbox.hubspot.server import Simulator
@@ -132,7 +134,7 @@ def test_lists_are_searched_by_email_external_id_and_state(shop: Shop) -> None:
     sync()
     eve = shop.add("eve@example.com")
 
-    def found(**query: str) -> list[str]:
+    def found(**query: Any) -> list[str]:
         rows = shop.client.get(CUSTOMERS, **query).json()["results"]
         return [row["id"] for row in rows]
 

@@ -4,6 +4,7 @@ Every member of an error is optional, and a 2xx may hold errors. Source of the f
 https://developers.hubspot.com/docs/api-reference/error-handling
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -269,7 +270,8 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     if value is None:
         return None
     try:
-        return min(max(float(value), 0.0), LONGEST_SECONDS)
+        number = float(value)
+        return None if math.isnan(number) else min(max(number, 0.0), LONGEST_SECONDS)
     except ValueError:
         pass
     try:

@@ -34,8 +34,8 @@ from apps.crm.services.mapping import EMAIL, targets
 from apps.crm.services.parcels import Parcel, Verdict, parcels_of
 from apps.crm.services.recording import Round
 
-# So long what is owed is collected, so that more of it goes with one call.
-WINDOW_SECONDS = 1.0
+# So long what is owed is collected, unless it fills a call before: more of it goes with one then.
+WINDOW_SECONDS = 2.0
 # Longer than a call may take.
 LEASE_SECONDS = 45.0
 # Of an account so many of the longest waiting are looked at to fill a batch.
@@ -50,7 +50,7 @@ def sync_some() -> bool:
     Which one is chance, so that an account with a hundred thousand customers to send and one with a
     single one are served alike.
     """
-    waiting = selectors.accounts_waiting(WINDOW_SECONDS)
+    waiting = selectors.accounts_waiting()
     random.shuffle(waiting)
     for account_id in waiting:
         line = selectors.line(account_id)
