@@ -15,13 +15,18 @@ from apps.webhooks.limits import (
     LEASE_SECONDS,
     RATE_HORIZON_SECONDS,
 )
-from apps.webhooks.models import Due
 
 NO_ENDPOINT = UUID(int=0)
 log = structlog.get_logger(__name__)
 
 # A claim whose answer nobody awaits any more may still be waiting for its turn.
 _AFTER_ALL_CLAIMS = "SELECT pg_advisory_xact_lock(hashtext('tradepost.webhooks.claim'))"
+
+# Each of the two has an index of its own.
+_IS_READY = """
+SELECT EXISTS (SELECT FROM webhooks_due WHERE ready AND order_key IS NULL)
+    OR EXISTS (SELECT FROM webhooks_due WHERE ready AND order_key IS NOT NULL)
+"""
 
 _FREE = """
 UPDATE webhooks_due SET ready = true, due_at = clock_timestamp(), lease_id = NULL, lease_until = NULL,
@@ -135,6 +140,6 @@ def free_leases_of(holder: str, *, died: bool) -> None:
 
 def is_anything_ready() -> bool:
     """Whether something may be claimed once its endpoint has a place free."""
-    ready = Due.objects.filter(ready=True)
-    # Each of the two has an index of its own.
-    return any(ready.filter(order_key__isnull=it).exists() for it in (True, False))
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_READY)
+        return bool(cursor.fetchone()[0])

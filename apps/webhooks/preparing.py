@@ -11,7 +11,6 @@ from django.db import InterfaceError, OperationalError, ProgrammingError, connec
 from django.db.models.functions import Now
 
 from apps.common.encryption import UndecipherableError
-from apps.events.models import Event
 from apps.webhooks.claims import Claimed
 from apps.webhooks.enums import DeliveryStatus, EndpointStatus, Reason
 from apps.webhooks.limits import MAX_CLAIMS
@@ -22,7 +21,8 @@ from apps.webhooks.transport import Keyring, Parcel
 REMEMBERED_KEYRINGS = 10_000
 log = structlog.get_logger(__name__)
 
-# Whether the account may see the event is asked now: a member that left gets nothing more.
+# Whether the account may see the event is asked now: a member that left gets nothing more. The payload of
+# an event comes once, however many endpoints get it.
 _LOAD = """
 SELECT d.id, p.id, d.event_id, d.retry_step, d.replay_id, p.url, p.version, p.status,
        p.deleted_at IS NOT NULL, p.ordered AND p.on_failure = 'park',
@@ -30,7 +30,8 @@ SELECT d.id, p.id, d.event_id, d.retry_step, d.replay_id, p.url, p.version, p.st
        extract(epoch FROM e.occurred_at)::float8,
        e.account_id = p.account_id OR p.account_id = ANY(e.readers) OR EXISTS (
          SELECT FROM events_channelmember m
-          WHERE m.channel_id = e.channel_id AND m.account_id = p.account_id)
+          WHERE m.channel_id = e.channel_id AND m.account_id = p.account_id),
+       CASE WHEN row_number() OVER (PARTITION BY d.event_id ORDER BY d.id) = 1 THEN e.payload END
   FROM webhooks_delivery d
   JOIN webhooks_endpoint p ON p.id = d.endpoint_id
   LEFT JOIN events_event e ON e.id = d.event_id
@@ -92,7 +93,7 @@ def _prepared_apart(claimed: Sequence[Claimed], leased_at: float) -> list[Prepar
 def _prepared(claimed: Sequence[Claimed], leased_at: float) -> Prepared:
     loaded = _load([one.delivery_id for one in claimed])
     rings = keyrings({found.endpoint_id: found.version for found in loaded.values()})
-    bodies = _bodies({found.event_id for found in loaded.values()})
+    bodies = {found.event_id: found.body for found in loaded.values() if found.body is not None}
     parcels: list[Parcel] = []
     dismissals: list[Dismissal] = []
     for one in claimed:
@@ -147,18 +148,13 @@ class _Loaded(NamedTuple):
     is_watched: bool
     occurred_at: float
     is_visible: bool
+    body: bytes | None
 
 
 def _load(delivery_ids: list[UUID]) -> dict[UUID, _Loaded]:
     with connection.cursor() as cursor:
         cursor.execute(_LOAD, [delivery_ids])
         return {row[0]: _Loaded(*row[1:]) for row in cursor.fetchall()}
-
-
-def _bodies(event_ids: set[UUID]) -> dict[UUID, bytes]:
-    """The payloads of events, each read once however many endpoints get it."""
-    rows = Event.objects.filter(pk__in=event_ids).values_list("pk", "payload")
-    return {pk: bytes(payload) for pk, payload in rows}
 
 
 def _verdict(found: _Loaded) -> tuple[DeliveryStatus, Reason] | None:

@@ -1,7 +1,7 @@
 """Deliveries that can never be sent are set aside: they neither loop nor stop the others."""
 
 from collections.abc import Callable
-from uuid import UUID
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -12,6 +12,7 @@ from apps.webhooks.delivering import delivering
 from apps.webhooks.limits import MAX_CLAIMS
 from apps.webhooks.models import Delivery, Due, Endpoint
 from apps.webhooks.sender import Sender
+from apps.webhooks.transport import Parcel
 from tests.conftest import MakeClient
 from tests.support import Receiver
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent
@@ -124,14 +125,14 @@ def test_what_cannot_be_prepared_is_quarantined_and_does_not_spoil_the_others(
 ) -> None:  # fmt: skip
     endpoint = make_endpoint(receiver.url())
     poison, *_ = [publish_event(endpoint.account) for _ in range(4)]
-    usual = preparing._bodies
+    usual = preparing._parcel
 
-    def choke(event_ids: set[UUID]) -> dict[UUID, bytes]:
-        if poison in event_ids:
+    def choke(claimed: Any, found: Any, *rest: Any) -> Parcel:
+        if found.event_id == poison:
             raise ValueError("nobody can read this")
-        return usual(event_ids)
+        return usual(claimed, found, *rest)
 
-    monkeypatch.setattr(preparing, "_bodies", choke)
+    monkeypatch.setattr(preparing, "_parcel", choke)
     dispatch_slowly()
     for n in range(MAX_CLAIMS):
         send()
