@@ -22,6 +22,21 @@ class UndecipherableError(Exception):
     """No key of the ring opens the value: a key was dropped from ENCRYPTION_KEYS too early."""
 
 
+def rotated(token: bytes) -> bytes | None:
+    """The token encrypted anew by the newest key; None when it is by that key already.
+
+    Raises UndecipherableError when no key of the ring opens it.
+    """
+    try:
+        Fernet(settings.ENCRYPTION_KEYS[0]).decrypt(token)
+    except InvalidToken:
+        try:
+            return _ring().rotate(token)
+        except InvalidToken as error:
+            raise UndecipherableError("No key opens a value.") from error
+    return None
+
+
 if TYPE_CHECKING:  # generic in the stubs alone
     _BinaryField = models.BinaryField[str | None, str | None]
 else:
