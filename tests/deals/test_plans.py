@@ -4,12 +4,16 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import Account
 from apps.deals.models import Deal
 from apps.deals.selectors.deals import _FILTERS, visible_deals
 from apps.deals.selectors.windows import Window
+from apps.events.models import Event
 from tests.conftest import MakeAccount
+from tests.deals.support import AUTHORIZATIONS, DEALS, Deals
+from tests.support import ApiClient
 
 SELLERS, DEALS_EACH, LIMIT = 60, 100, 20
 
@@ -78,3 +82,19 @@ def test_what_lists_filter_by_is_in_their_index() -> None:
     (index,) = [index for index in Deal._meta.indexes if index.name == "deal_list"]
 
     assert {lookup.partition("__")[0] for lookup in _FILTERS.values()} == set(index.include)
+
+
+def test_telling_buyers_costs_the_same_however_many_there_are(
+    seller: ApiClient, make_account: MakeAccount, deals: Deals
+) -> None:
+    counts = []
+    for more in (1, 30):
+        for _ in range(more):
+            seller.post(AUTHORIZATIONS, {"buyer": make_account().slug})
+        path, events = f"{DEALS}/{deals()['id']}", Event.objects.count()
+        with CaptureQueriesContext(connection) as queries:
+            assert seller.patch(path, {"total_price": 5}).status_code == 200
+        counts.append((len(queries), Event.objects.count() - events))
+
+    assert counts[0] == counts[1]
+    assert counts[0][1] == 1
