@@ -1,15 +1,22 @@
 """Receivers that misbehave, on real sockets: each costs its own delivery an attempt and nobody else."""
 
 import socket
+import ssl
+import struct
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apps.webhooks.models import Attempt, Endpoint
+from apps.common.outgoing import aio
+from apps.webhooks.models import Attempt, Delivery, Endpoint
 from tests.conftest import MakeAccount, MakeClient
 from tests.support import Answer, Receiver
+from tests.support.certificates import certificate_for
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent
 from tests.webhooks.situations import make_due, only_delivery
 
@@ -121,3 +128,122 @@ def test_a_name_that_turned_private_after_creation_is_refused_at_connect(
 
     assert Attempt.objects.get().error == "address_not_allowed"
     assert receiver.requests == []
+
+
+@contextmanager
+def answering(
+    behave: Callable[[socket.socket], None], context: ssl.SSLContext | None = None
+) -> Iterator[str]:
+    """A server that lets `behave` have each connection, once a request has come; gives its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with suppress(OSError), connection:
+                talking = (
+                    context.wrap_socket(connection, server_side=True) if context else connection
+                )
+                with talking:
+                    talking.recv(65536)
+                    behave(talking)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    scheme = "https" if context else "http"
+    try:
+        yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(20)
+
+
+def drip(connection: socket.socket) -> None:
+    """A byte of the head now and then, for ever."""
+    for byte in b"HTTP/1.1 200 OK\r\nX: " + b"y" * 10_000:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.05)
+
+
+def say_nothing(connection: socket.socket) -> None:
+    connection.recv(65536)  # until the client gives up
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("behave", "word"), [(drip, "timeout"), (say_nothing, "timeout"), (reset, "disconnected")]
+)
+def test_one_that_never_comes_to_an_answer_costs_its_own_delivery_an_attempt(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send,
+    monkeypatch: pytest.MonkeyPatch, behave: Callable[[socket.socket], None], word: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(aio, "TOTAL_SECONDS", 1.0)
+    good = make_endpoint(receiver.url())
+    with answering(behave) as url:
+        bad = make_endpoint(url, account=good.account)
+        publish_event(good.account)
+
+        send()
+
+    assert Delivery.objects.get(endpoint=good).status == "delivered"
+    assert Delivery.objects.get(endpoint=bad).status == "pending"
+    attempt = Attempt.objects.get(delivery__endpoint=bad)
+    assert (attempt.status_code, attempt.error) == (None, word)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (b"Content-Length: 100000\r\n\r\nno more than this", "delivered"),
+        (b"Transfer-Encoding: chunked\r\n\r\nFFFF\r\nno chunk", "delivered"),
+        (
+            b"Content-Length: 2\r\n\r\nmore than this",
+            "pending",
+        ),  # it is no answer to what was asked
+    ],
+)
+def test_one_that_lies_about_its_length_ends_all_the_same(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, send: Send, answer: bytes,
+    status: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(aio, "TOTAL_SECONDS", 2.0)
+    head = b"HTTP/1.1 200 OK\r\n"
+    with answering(lambda connection: connection.sendall(head + answer)) as url:
+        publish_event(make_endpoint(url).account)
+
+        send()
+
+    assert only_delivery().status == status
+    assert Attempt.objects.get().status_code == (200 if status == "delivered" else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "error"),
+    [("127.0.0.1", 204, ""), ("another.example", None, "tls_failed")],
+)
+def test_tls_is_for_the_name_that_is_called(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, send: Send, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, name: str, status: int | None, error: str,
+) -> None:  # fmt: skip
+    certificate, key = certificate_for(tmp_path, name)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(certificate, key)
+
+    def agree(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with answering(agree, serving) as url:
+        publish_event(make_endpoint(url).account)
+
+        send()
+
+    attempt = Attempt.objects.get()
+    assert (attempt.status_code, attempt.error) == (status, error)
