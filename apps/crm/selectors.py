@@ -4,15 +4,19 @@ import hashlib
 from typing import NamedTuple
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 from django.db import connection as db_connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from apps.common.encryption import UndecipherableError
 from apps.crm.enums import DEFAULT_MAPPING, NOT_CONFIGURED, MissingContact, SyncState
 from apps.crm.errors import ConnectionNotFound, CustomerNotFound
 from apps.crm.events import Standing
 from apps.crm.models import Connection, Customer, Portal, SyncAttempt
+
+log = structlog.get_logger(__name__)
 
 
 def customers(
@@ -50,8 +54,8 @@ def attempts(account_id: UUID, customer_id: UUID) -> "QuerySet[SyncAttempt]":
 
 
 def connection(account_id: UUID) -> Connection | None:
-    """The account's own connection."""
-    return Connection.objects.filter(pk=account_id).first()
+    """The account's own connection, its token unread."""
+    return Connection.objects.defer("access_token").filter(pk=account_id).first()
 
 
 def connection_in_force(account_id: UUID) -> Connection:
@@ -79,28 +83,12 @@ def standing_of(own_digest: str) -> Standing:
 
 
 class Line(NamedTuple):
-    """What a sync needs to know of an account: the token, where it leads, and what the account wants."""
+    """What a sync needs to know of an account: where its token leads, and what the account wants."""
 
     account_id: UUID
-    token: str
     portal_key: str
     mapping: dict[str, str]
     creates_missing: bool
-
-
-def line(account_id: UUID) -> Line | None:
-    """The account's line to HubSpot; None when it has no token."""
-    own = connection(account_id) or Connection(account_id=account_id, mapping=DEFAULT_MAPPING)
-    token = own.access_token or settings.HUBSPOT_ACCESS_TOKEN
-    if not token:
-        return None
-    return Line(
-        account_id=account_id,
-        token=token,
-        portal_key=portal_key(token_digest(token)),
-        mapping=own.mapping,
-        creates_missing=own.missing_contact == MissingContact.CREATE,
-    )
 
 
 # Walks from account to account in the index of what is owed, however much that is.
@@ -119,20 +107,45 @@ SELECT account_id FROM waiting
 """
 
 
-def accounts_waiting() -> list[UUID]:
-    """Accounts with a token of which something is due."""
+def lines_waiting() -> list[Line]:
+    """Of every account of which something is due, that has a token, and whose HubSpot may be called now
+    as far as its last answers go. Three queries, however many there are."""
     with db_connection.cursor() as cursor:
         cursor.execute(_ACCOUNTS)
         waiting = [row[0] for row in cursor.fetchall()]
-    if settings.HUBSPOT_ACCESS_TOKEN:
-        return waiting
-    with_token = Connection.objects.filter(pk__in=waiting).exclude(token_digest="")
-    return list(with_token.values_list("pk", flat=True))
+    own = Connection.objects.defer("access_token").in_bulk(waiting)
+    lines = [
+        line
+        for account_id in waiting
+        if (line := _line(own.get(account_id) or Connection(account_id=account_id))) is not None
+    ]
+    keys = {line.portal_key for line in lines}
+    closed = set(
+        Portal.objects.filter(pk__in=keys, resume_at__gt=Now()).values_list("pk", flat=True)
+    )
+    return [line for line in lines if line.portal_key not in closed]
 
 
-def is_open(key: str) -> bool:
-    """Whether HubSpot may be called there now, as far as its last answers go."""
-    return not Portal.objects.filter(pk=key, resume_at__gt=Now()).exists()
+def access_token(account_id: UUID) -> str | None:
+    """The token that the account's calls go with; None when it has none, or none that can be read."""
+    try:
+        own = Connection.objects.filter(pk=account_id).first()
+    except UndecipherableError:
+        log.exception("access_token_undecipherable", account_id=str(account_id))
+        return None
+    return (own and own.access_token) or settings.HUBSPOT_ACCESS_TOKEN or None
+
+
+def _line(own: Connection) -> Line | None:
+    digest = own.token_digest or environment_digest()
+    if not digest:
+        return None
+    return Line(
+        account_id=own.account_id,
+        portal_key=portal_key(digest),
+        mapping=DEFAULT_MAPPING if own._state.adding else own.mapping,
+        creates_missing=own.missing_contact == MissingContact.CREATE,
+    )
 
 
 def environment_digest() -> str:

@@ -195,6 +195,29 @@ def test_skipped_customers_are_made_once_the_account_wants_them(
     assert states() == {"synced": 1}
 
 
+def test_a_token_that_no_key_opens_any_more_waits_for_another(
+    shop: Shop, hubspot: Simulator, someone: ApiClient
+) -> None:
+    ada = shop.add("ada@example.com")
+    other = Shop(someone, hubspot, access_token="pat-other")
+    bob = other.add("bob@example.com")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE crm_connection SET access_token = 'gAAAAnonsense' WHERE id = %s",
+            [shop.client.account.id],
+        )
+
+    sync()
+
+    assert other.crm(bob)["state"] == "synced"
+    assert shop.crm(ada)["state"] == "pending"
+    assert shop.client.get(CONNECTION).status_code == 200
+    assert shop.client.put(CONNECTION, {"missing_contact": "skip"}).status_code == 200
+    shop.connect()
+    sync()
+    assert shop.crm(ada)["state"] == "synced"
+
+
 def test_it_tells_how_hubspot_fares(shop: Shop, hubspot: Simulator) -> None:
     shop.add("ada@example.com")
     sync()

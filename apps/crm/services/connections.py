@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from apps.accounts.models import Account
@@ -43,15 +43,15 @@ def put_connection(
     before = connection(account_id)
     if expected is not None:
         require_version(before.version if before else 0, expected)
-    after = Connection(account_id=account_id, **_columns(fields, before))
+    columns = _columns(fields)
     if before is None:
-        after.resync_after = NOTHING
-        after.save(force_insert=True)
+        Connection.objects.create(account_id=account_id, resync_after=NOTHING, **columns)
     else:
-        _change(before, after)
+        _change(before, columns)
+    after = _unread().get(pk=account_id)
     _resume(after)
     wake_on_commit(SYNC)
-    return Connection.objects.get(pk=account_id)
+    return after
 
 
 @retried
@@ -59,7 +59,7 @@ def put_connection(
 def delete_connection(*, account_id: UUID, expected: frozenset[int] | None = None) -> None:
     """Forget the connection and its token; the environment's token, if any, holds from now on.
     Raises ConnectionNotFound, Stale."""
-    present = Connection.objects.select_for_update().filter(pk=account_id).first()
+    present = _unread().select_for_update().filter(pk=account_id).first()
     if present is None:
         raise ConnectionNotFound("You have no connection to HubSpot of your own.")
     require_version(present.version, expected)
@@ -69,10 +69,8 @@ def delete_connection(*, account_id: UUID, expected: frozenset[int] | None = Non
 @transaction.atomic
 def continue_resync() -> bool:
     """Owe the next customers of a connection that changed; False when no connection waits for it."""
-    waiting = Connection.objects.select_for_update(skip_locked=True).filter(
-        resync_after__isnull=False
-    )
-    row = waiting.order_by("pk").first()
+    rows = _unread().select_for_update(skip_locked=True).filter(resync_after__isnull=False)
+    row = rows.order_by("pk").first()
     if row is None:
         return False
     batch = list(
@@ -86,31 +84,34 @@ def continue_resync() -> bool:
     return True
 
 
-def _columns(fields: Mapping[str, Any], before: Connection | None) -> dict[str, Any]:
+def _unread() -> "QuerySet[Connection]":
+    """Connections without their tokens, which only a call needs, and which no key may open any more."""
+    return Connection.objects.defer("access_token")
+
+
+def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     columns = dict(fields)
     if "access_token" in fields:
         token = fields["access_token"]
         columns["token_digest"] = token_digest(token) if token else ""
-    elif before is not None:
-        columns["access_token"] = before.access_token
-        columns["token_digest"] = before.token_digest
     return columns
 
 
-def _change(before: Connection, after: Connection) -> None:
-    names = ("access_token", *_OF_CUSTOMERS, "send_orders", "send_deals")
+def _change(before: Connection, columns: Mapping[str, Any]) -> None:
+    """A token that is sent is kept anew though it be the same: no key may open the old one any more."""
+    row = Connection.objects.filter(pk=before.pk)
+    if "access_token" in columns:
+        row.update(access_token=columns["access_token"], token_digest=columns["token_digest"])
     altered = {
-        name: getattr(after, name)
-        for name in names
-        if getattr(after, name) != getattr(before, name)
+        name: value
+        for name, value in columns.items()
+        if name != "access_token" and value != getattr(before, name)
     }
     if not altered:
         return
     if altered.keys() & set(_OF_CUSTOMERS):
         altered["resync_after"] = NOTHING
-    Connection.objects.filter(pk=before.pk).update(
-        **altered, version=F("version") + 1, updated_at=Now()
-    )
+    row.update(**altered, version=F("version") + 1, updated_at=Now())
 
 
 def _resume(row: Connection) -> None:

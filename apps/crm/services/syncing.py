@@ -10,12 +10,21 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import accumulate
 from uuid import UUID
 
 import structlog
-from django.db.models import Case, CharField, Q, Value, When
+from django.db.models import (
+    Case,
+    CharField,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    Q,
+    Value,
+    When,
+)
 from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 
@@ -38,6 +47,8 @@ from apps.crm.services.recording import Round
 WINDOW_SECONDS = 2.0
 # Longer than a call may take.
 LEASE_SECONDS = 45.0
+# Who has waited for so long goes first, in however small a batch.
+LATE_SECONDS = 60.0
 # Of an account so many of the longest waiting are looked at to fill a batch.
 LOOKED_AT = 500
 
@@ -50,18 +61,24 @@ def sync_some() -> bool:
     Which one is chance, so that an account with a hundred thousand customers to send and one with a
     single one are served alike.
     """
-    waiting = selectors.accounts_waiting()
+    waiting = selectors.lines_waiting()
     random.shuffle(waiting)
-    for account_id in waiting:
-        line = selectors.line(account_id)
-        if line is not None and selectors.is_open(line.portal_key) and _sync(line):
-            return True
-    return False
+    return any(_sync_alone(line) for line in waiting)
+
+
+def _sync_alone(line: Line) -> bool:
+    """What goes wrong with one account is no other's; its batch is tried again when the lease is over."""
+    try:
+        return _sync(line)
+    except Exception:
+        log.exception("sync_failed", account_id=str(line.account_id))
+        return False
 
 
 def _sync(line: Line) -> bool:
     chosen = _next_batch(line)
-    if chosen is None:
+    token = selectors.access_token(line.account_id) if chosen else None
+    if chosen is None or token is None:
         return False
     permit = budget.take(line.portal_key)
     if permit is None:
@@ -86,7 +103,7 @@ def _sync(line: Line) -> bool:
     if not parcels:
         budget.give_back(permit)
     else:
-        _deliver(line, Round(line.account_id, call, permit, lease_id), parcels)
+        _deliver(HubSpot(token), line, Round(line.account_id, call, permit, lease_id), parcels)
     return True
 
 
@@ -98,20 +115,24 @@ def _next_batch(line: Line) -> tuple[Call, list[UUID]] | None:
         .order_by("due_at")
         .annotate(
             call=_call_needed(line),
-            is_ripe=Q(due_at__lte=Now() - timedelta(seconds=WINDOW_SECONDS)),
+            waited=ExpressionWrapper(Now() - F("due_at"), output_field=DurationField()),
         )
-        .values_list("pk", "call", "batch_limit", "is_ripe")[:LOOKED_AT]
+        .values_list("pk", "call", "batch_limit", "waited")[:LOOKED_AT]
     )
-    if not any(is_ripe for *_, is_ripe in rows) and len(rows) < MAX_BATCH:
+    longest = max((waited.total_seconds() for *_, waited in rows), default=0.0)
+    if longest < WINDOW_SECONDS and len(rows) < MAX_BATCH:
         return None
     groups: dict[tuple[str, int], list[UUID]] = {}
     for pk, call, limit, _ in rows:
         groups.setdefault((call, limit or MAX_BATCH), []).append(pk)
     order = [Call.LOOKUP, Call.UPSERT, Call.UPDATE]
-    (call, limit), waiting = min(
-        groups.items(),
-        key=lambda group: (len(group[1]) < group[0][1], order.index(Call(group[0][0]))),
-    )
+
+    def rank(group: tuple[tuple[str, int], list[UUID]]) -> tuple[bool, int]:
+        (call, limit), members = group
+        return len(members) < limit, order.index(Call(call))
+
+    oldest = next(iter(groups.items()))
+    (call, limit), waiting = oldest if longest > LATE_SECONDS else min(groups.items(), key=rank)
     return Call(call), waiting[:limit]
 
 
@@ -158,8 +179,7 @@ def _fitting(lease_id: UUID, parcels: Sequence[Parcel]) -> list[Parcel]:
     return list(parcels[:count])
 
 
-def _deliver(line: Line, made: Round, parcels: Sequence[Parcel]) -> None:
-    hubspot = HubSpot(line.token)
+def _deliver(hubspot: HubSpot, line: Line, made: Round, parcels: Sequence[Parcel]) -> None:
     if made.call != Call.LOOKUP:
         recording.note_sending(made.lease_id, parcels)
     started = time.monotonic()
