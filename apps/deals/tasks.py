@@ -8,7 +8,7 @@ from apps.deals.services import auctions, bids, invoice_mail, invoices
 @job(auctions.CLOSE)
 def close_auctions() -> bool:
     """Close the auctions whose time is over."""
-    return reconcile(lambda: auctions.close_auctions() == auctions.CLOSE_BATCH)
+    return reconcile(lambda: auctions.close_auctions() > 0)
 
 
 @job(bids.EXPIRE)

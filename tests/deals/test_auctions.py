@@ -5,8 +5,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db.models.functions import Now
 
-from apps.deals.models import DealHistory, Invoice
+from apps.deals.models import Bid, DealHistory, Invoice
 from apps.deals.selectors.deals import visible_deal
 from apps.deals.services import auctions, invoices
 from tests.deals.support import (
@@ -26,7 +27,7 @@ from tests.deals.support import (
     types,
     written,
 )
-from tests.support import ApiClient
+from tests.support import ApiClient, run_jobs
 
 
 def test_auction_is_read_as_it_was_written(
@@ -330,3 +331,19 @@ def test_an_auction_that_cannot_be_closed_keeps_no_other_open(
 
     assert [status_of(seller, bid) for bid in bids] == ["active", "accepted"]
     assert seen(seller, stuck)["status"] == "available"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_jobs_close_auctions_and_expire_bids(
+    seller: ApiClient, bidder: ApiClient, deals: Deals
+) -> None:
+    over, running, plain = deals(auction=auction()), deals(auction=auction()), deals()
+    bid = place(bidder, plain, 100, expires_at="2100-01-01T00:00:00Z")
+    end_auction(over)
+    Bid.objects.filter(pk=bid["id"]).update(expires_at=Now() - timedelta(seconds=1))
+
+    run_jobs()
+
+    assert seen(seller, over)["status"] == "withdrawn"
+    assert seen(seller, running)["status"] == "available"
+    assert status_of(bidder, bid) == "expired"
