@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from django.db import transaction
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from apps.accounts.models import Account
 from apps.common import clock
@@ -22,6 +23,7 @@ from apps.webhooks.leases import OpenLeases
 from apps.webhooks.models import Endpoint
 from apps.webhooks.sender import Sender
 from apps.webhooks.signing import new_secret
+from tests.support import Receiver
 
 PublishEvent = Callable[..., UUID]
 MakeEndpoint = Callable[..., Endpoint]
@@ -45,6 +47,36 @@ def _sender() -> Iterator[None]:
     yield
     delivering.sender.stop(20)
     delivering.sender, delivering.leases = usual, leases
+
+
+@pytest.fixture(autouse=True)
+def _all_verified(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Whatever a receiver got in a test that registers endpoints, the official library verifies with one of
+    their secrets."""
+    secrets: list[str] = []
+
+    def remembered() -> str:
+        secrets.insert(0, new_secret())
+        return secrets[0]
+
+    monkeypatch.setattr("apps.webhooks.services.new_secret", remembered)
+    receives = "receiver" in request.fixturenames
+    receiver: Receiver | None = request.getfixturevalue("receiver") if receives else None
+    yield
+    for got in receiver.requests if receiver and secrets else []:
+        headers = dict(got.headers.items())
+        assert any(is_verified(secret, headers, got.body) for secret in secrets)
+
+
+def is_verified(secret: str, headers: dict[str, str], body: bytes) -> bool:
+    """What the library says."""
+    try:
+        Webhook(secret).verify(body, headers)
+    except WebhookVerificationError:
+        return False
+    return True
 
 
 @pytest.fixture

@@ -67,8 +67,8 @@ def arrange(moment: str) -> None:
     from apps.webhooks import sender
 
     if moment.isdecimal():
-        usual = sender.post
-        sender.post = lambda *args: Counted(usual(*args), int(moment))  # type: ignore[assignment]
+        usual = transport.post
+        setattr(sender, "post", lambda *args: Counted(usual(*args), int(moment)))  # noqa: B010
         return
     module, path, how = MOMENTS[moment]
     owner = sys.modules[module]

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from django.db import transaction
 
+from apps.accounts.models import Account
 from apps.common.ids import uuid7
 from apps.events.channels import channel_of, join, leave
 from apps.events.dispatch import dispatch, stamp
-from apps.events.models import Consumer, Event
+from apps.events.models import ChannelMember, Consumer, Event
 from apps.webhooks import services
 from apps.webhooks.delivering import delivering
 from apps.webhooks.events import TEST
@@ -18,7 +19,7 @@ from apps.webhooks.fanout import continue_fan_out, make_deliveries
 from apps.webhooks.limits import ENDPOINT_CAP, FAST_ENDPOINTS
 from apps.webhooks.models import Delivery, Due, Endpoint, FanOut
 from tests.conftest import MakeAccount
-from tests.support import Answer, Receiver, concurrently
+from tests.support import Answer, Receiver, concurrently, wait_until
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent, many_endpoints
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -313,3 +314,34 @@ def test_all_that_was_published_arrives_once(
     assert set(received.values()) == {1}
     assert Event.objects.count() == 120
     assert not Delivery.objects.exclude(status="delivered").exists()
+
+
+@pytest.mark.slow
+def test_ten_thousand_buyers_of_one_deal_each_get_it_once(
+    make_account: MakeAccount, make_endpoint: MakeEndpoint, publish_event: PublishEvent,
+    receiver: Receiver,
+) -> None:  # fmt: skip
+    seller = make_account()
+    channel = channel_of(seller.id, "deals")
+    buyers = Account.objects.bulk_create(
+        Account(slug=f"buyer-{n}", name="Buyer") for n in range(10_000)
+    )
+    ChannelMember.objects.bulk_create(
+        ChannelMember(channel=channel, account=buyer) for buyer in buyers
+    )
+    secret = make_endpoint(receiver.url(), event_types=["order.*"]).secret
+    Endpoint.objects.bulk_create(
+        Endpoint(account=buyer, url=receiver.url(), event_types=["*"], secret=secret)
+        for buyer in buyers
+    )
+    event_id = publish_event(seller, channel_id=channel.id)
+
+    dispatch()
+    assert Delivery.objects.count() == 64, "the transaction of the dispatch stays small"
+    while continue_fan_out():
+        delivering.deliver()
+    wait_until(lambda: (delivering.deliver(), not Due.objects.exists())[1], seconds=300)
+
+    delivered = Delivery.objects.filter(event_id=event_id, status="delivered")
+    assert delivered.values("endpoint_id").distinct().count() == delivered.count() == 10_000
+    assert len(receiver.requests) == 10_000
