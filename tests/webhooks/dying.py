@@ -64,7 +64,7 @@ MOMENTS = {
 
 def arrange(moment: str) -> None:
     """Make this process die at that moment."""
-    from apps.webhooks import sender
+    from apps.webhooks import sender, transport
 
     if moment.isdecimal():
         usual = transport.post
