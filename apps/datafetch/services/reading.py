@@ -19,11 +19,11 @@ from apps.common.leases import claim, settle
 from apps.common.outgoing.pooled import Answer
 from apps.common.wakeups import wake
 from apps.datafetch import limits
-from apps.datafetch.models import Page, Progress, Run, Stream
+from apps.datafetch.models import Progress, Run, Stream
 from apps.datafetch.services import budgets, runs, storing
 from apps.datafetch.services.checkpoints import Checkpoint
 from apps.datafetch.services.schedule import retry_delay
-from apps.datafetch.services.storing import ConfigurationChanged, Fetched
+from apps.datafetch.services.storing import ConfigurationChanged, Fetched, Known
 from apps.datafetch.sources import asking, pagination, shaping
 from apps.datafetch.sources.cursors import greater
 from apps.datafetch.sources.expressions import ExpressionFailed, Steps
@@ -100,6 +100,7 @@ class _Turn:
         self.run = run
         self.source = source_of(stream)
         self.checkpoint = Checkpoint.of(progress) or Checkpoint.beginning(stream, progress, run)
+        self._has_looked = False
         self.ends_at = time.monotonic() + limits.TURN_SECONDS
 
     def take(self) -> None:
@@ -147,12 +148,12 @@ class _Turn:
             greatest=greater(before.greatest, fetched.greatest),
             digest=fetched.digest.hex(),
         )
-        self.progress = storing.store(self.stream, self.progress, self.run, fetched, after)
+        storing.store(self.stream, self.progress, self.run, fetched, after)
         self.checkpoint = after
 
     def _fetch(self, before: Checkpoint) -> Fetched:
         asked = self.source.asked(before.at or {}, before.since, self._token())
-        known = Page.objects.filter(stream=self.stream, request=asked.digest).defer("body").first()
+        known = storing.known(self.stream.id, asked.digest)
         if known and known.run_id == self.run.id and known.reading == before.reading:
             detail = f"Page {before.page + 1} is page {known.number} again: {known.url}"
             raise SourceFailed("pagination_loop", detail)
@@ -208,7 +209,7 @@ class _Turn:
             refused=tuple(page.refused),
         )
 
-    def _ask(self, asked: Asked, before: Checkpoint, known: Page | None) -> tuple[Answer, int]:
+    def _ask(self, asked: Asked, before: Checkpoint, known: Known | None) -> tuple[Answer, int]:
         """The answer and how many requests it took: a token that is refused is fetched anew, once."""
         conditions = {"etag": known.etag, "last_modified": known.last_modified} if known else {}
         self._wait_for_host()
@@ -238,6 +239,11 @@ class _Turn:
         return token.value
 
     def _wait_for_host(self) -> None:
+        """Keep the host's budget. Without a rate limit it is looked at once a turn, for what others of
+        the account's streams were told."""
+        if self.stream.rate_limit is None and self._has_looked:
+            return
+        self._has_looked = True
         seconds = budgets.reserve(self.stream.account_id, self.source.host, self.stream.rate_limit)
         if seconds > limits.MAX_SLEEP:
             raise NotYet(seconds)
@@ -289,7 +295,7 @@ def source_of(stream: Stream) -> Source:
     )
 
 
-def _unchanged(asked: Asked, known: Page, requests: int, received: int) -> Fetched:
+def _unchanged(asked: Asked, known: Known, requests: int, received: int) -> Fetched:
     return Fetched(
         asked=asked,
         after=orjson.loads(known.next or "null"),

@@ -3,14 +3,15 @@
 import gzip
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 import orjson
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.db.models import F
-from django.db.models.functions import Now
 
+from apps.common.encryption import EncryptedTextField
+from apps.common.ids import uuid7
 from apps.datafetch.limits import BRAKE_LEAST, BRAKE_SHARE, LEASE_SECONDS, MAX_REJECTED_KEPT
 from apps.datafetch.models import Page, Progress, Rejected, Run, Stream
 from apps.datafetch.services import runs
@@ -18,6 +19,48 @@ from apps.datafetch.services.checkpoints import Checkpoint
 from apps.datafetch.sources.pagination import Position, may_shift
 from apps.datafetch.sources.shaping import Refused, Shaped
 from apps.datafetch.sources.source import Asked
+
+_LOCK = """
+SELECT p.last_offset, p.stop_requested, s.version
+  FROM datafetch_progress p JOIN datafetch_stream s ON s.id = p.id
+ WHERE p.id = %s AND p.lease_id = %s FOR UPDATE OF p
+"""
+
+_KEEP_PAGE = """
+INSERT INTO datafetch_page (id, stream_id, request, url, run_id, reading, number, visited_at,
+  fetched_at, etag, last_modified, shape, digest, body, body_bytes, record_count, keys, cursor_value,
+  next)
+VALUES (%(id)s, %(stream_id)s, %(request)s, %(url)s, %(run_id)s, %(reading)s, %(number)s, now(), now(),
+  %(etag)s, %(last_modified)s, %(shape)s, %(digest)s, %(body)s, %(body_bytes)s, %(record_count)s,
+  %(keys)s::bigint[], %(cursor_value)s::jsonb, %(next)s)
+ON CONFLICT (stream_id, request) DO UPDATE SET (url, run_id, reading, number, visited_at, fetched_at,
+  etag, last_modified, shape, digest, body, body_bytes, record_count, keys, cursor_value, next)
+  = (EXCLUDED.url, EXCLUDED.run_id, EXCLUDED.reading, EXCLUDED.number, EXCLUDED.visited_at,
+  EXCLUDED.fetched_at, EXCLUDED.etag, EXCLUDED.last_modified, EXCLUDED.shape, EXCLUDED.digest,
+  EXCLUDED.body, EXCLUDED.body_bytes, EXCLUDED.record_count, EXCLUDED.keys, EXCLUDED.cursor_value,
+  EXCLUDED.next)
+"""
+
+# The run's figures, the mark on a page that was known, and the checkpoint.
+_ADVANCE = """
+WITH counted AS (
+  UPDATE datafetch_run SET pages = pages + 1, requests = requests + %(requests)s,
+         bytes = bytes + %(bytes)s, records_new = records_new + %(added)s,
+         records_changed = records_changed + %(changed)s,
+         records_unchanged = records_unchanged + %(unchanged)s,
+         records_rejected = records_rejected + %(rejected)s,
+         checkpoint = %(shown)s::jsonb, error = NULL
+   WHERE id = %(run_id)s
+), visited AS (
+  UPDATE datafetch_page SET run_id = %(run_id)s, reading = %(reading)s, number = %(number)s,
+         visited_at = now()
+   WHERE id = %(visited)s
+)
+UPDATE datafetch_progress SET last_offset = last_offset + %(added)s + %(changed)s,
+       record_count = record_count + %(added)s, position = %(position)s, attempt = 0, claims = 0,
+       lease_until = now() + make_interval(secs => %(lease_seconds)s)
+ WHERE id = %(stream_id)s
+"""
 
 # A session's own; emptied by datafetch_store, and by the commit.
 _INCOMING = """
@@ -31,10 +74,32 @@ class ConfigurationChanged(Exception):
     """The stream was edited while its page was fetched: the run reads it anew."""
 
 
+class Known(NamedTuple):
+    """What an earlier answer to the same request has left."""
+
+    id: UUID
+    run_id: UUID
+    reading: int
+    number: int
+    url: str
+    etag: str
+    last_modified: str
+    shape: bytes
+    digest: bytes
+    record_count: int
+    cursor_value: Any
+    next: str | None
+
+
+def known(stream_id: UUID, request: bytes) -> Known | None:
+    """The newest answer to a request, if there was one."""
+    rows = Page.objects.filter(stream_id=stream_id, request=request).values_list(*Known._fields)
+    return next((Known(*row) for row in rows), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A page as it came and what is on it. For one that is `unchanged`, `page` is what is known of it
-    already and nothing else is filled in."""
+    """A page as it came and what is on it. Of one that is `unchanged`, only what is known already."""
 
     asked: Asked
     after: Position | None
@@ -42,7 +107,7 @@ class Fetched:
     count: int
     requests: int
     received: int
-    unchanged: Page | None = None
+    unchanged: Known | None = None
     etag: str = ""
     last_modified: str = ""
     shape: bytes = b""
@@ -62,47 +127,25 @@ def key_number(key: str) -> int:
 @transaction.atomic
 def store(
     stream: Stream, progress: Progress, run: Run, fetched: Fetched, after: Checkpoint
-) -> Progress:
-    """Store a page and go on to `after`; the lease is renewed. Returns the progress as it then is.
+) -> None:
+    """Store a page and go on to `after`; the lease is renewed. `progress` becomes what is stored.
 
     Raises runs.LeaseLost, and ConfigurationChanged when the stream is not what the page was fetched by.
     """
-    current = runs.locked(progress)
-    if not Stream.objects.filter(pk=stream.pk, version=stream.version).exists():
-        raise ConfigurationChanged
-    added, changed = _take_in(fetched, current, run)
-    if fetched.unchanged is not None:
-        Page.objects.filter(pk=fetched.unchanged.pk).update(
-            run_id=run.id, reading=after.reading, number=after.page, visited_at=Now()
-        )
-    else:
-        _keep_page(stream, run, fetched, after)
-        _keep_refused(stream, run, fetched.refused)
-    Run.objects.filter(pk=run.pk).update(
-        pages=F("pages") + 1,
-        requests=F("requests") + fetched.requests,
-        bytes=F("bytes") + fetched.received,
-        records_new=F("records_new") + added,
-        records_changed=F("records_changed") + changed,
-        records_unchanged=F("records_unchanged")
-        + max(fetched.count - len(fetched.refused) - added - changed, 0),
-        records_rejected=F("records_rejected") + len(fetched.refused),
-        checkpoint=after.shown(),
-        error=None,
-    )
-    current.last_offset += added + changed
-    current.record_count += added
-    current.position = after.stored()
-    current.attempt = current.claims = 0
-    Progress.objects.filter(pk=current.pk).update(
-        last_offset=current.last_offset,
-        record_count=current.record_count,
-        position=current.position,
-        attempt=0,
-        claims=0,
-        lease_until=Now() + timedelta(seconds=LEASE_SECONDS),
-    )
-    return current
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [progress.pk, progress.lease_id])
+        row = cursor.fetchone()
+        if row is None:
+            raise runs.LeaseLost
+        last_offset, progress.stop_requested, version = row
+        if version != stream.version:
+            raise ConfigurationChanged
+        added, changed = _take_in(cursor, fetched.records, stream, run, last_offset)
+        if fetched.unchanged is None:
+            cursor.execute(_KEEP_PAGE, _page_row(stream, run, fetched, after))
+            _keep_refused(stream, run, fetched.refused)
+        cursor.execute(_ADVANCE, _figures(progress, run, fetched, after, added, changed))
+    progress.attempt = progress.claims = 0
 
 
 @transaction.atomic
@@ -124,19 +167,19 @@ def finish(stream: Stream, progress: Progress, run: Run, reached: Checkpoint) ->
     return None
 
 
-def _take_in(fetched: Fetched, current: Progress, run: Run) -> tuple[int, int]:
+def _take_in(
+    cursor: Any, records: tuple[Shaped, ...], stream: Stream, run: Run, last_offset: int
+) -> tuple[int, int]:
     """How many records are new and how many changed."""
-    if not fetched.records:
+    if not records:
         return 0, 0
-    with connection.cursor() as cursor:
-        cursor.execute(_INCOMING)
-        with cursor.copy("COPY datafetch_incoming (n, key, hash, data) FROM STDIN") as copy:
-            copy.write(_copied(fetched.records))
-        cursor.execute(
-            "SELECT * FROM datafetch_store(%s, %s, %s, %s)",
-            [current.pk, run.id, current.last_offset, None],
-        )
-        added, changed = cursor.fetchone()
+    cursor.execute(_INCOMING)
+    with cursor.copy("COPY datafetch_incoming (n, key, hash, data) FROM STDIN") as copy:
+        copy.write(_copied(records))
+    cursor.execute(
+        "SELECT * FROM datafetch_store(%s, %s, %s, %s)", [stream.id, run.id, last_offset, None]
+    )
+    added, changed = cursor.fetchone()
     return int(added), int(changed)
 
 
@@ -154,37 +197,59 @@ def _copied(records: tuple[Shaped, ...]) -> bytes:
     )
 
 
-def _keep_page(stream: Stream, run: Run, fetched: Fetched, after: Checkpoint) -> None:
-    page = Page(
-        stream=stream,
-        request=fetched.asked.digest,
-        url=fetched.asked.shown,
-        run_id=run.id,
-        reading=after.reading,
-        number=after.page,
-        visited_at=Now(),
-        fetched_at=Now(),
-        etag=fetched.etag,
-        last_modified=fetched.last_modified,
-        shape=fetched.shape,
-        digest=fetched.digest,
-        body=fetched.packed or gzip.compress(fetched.body, 1, mtime=0),
-        body_bytes=len(fetched.body),
-        record_count=fetched.count,
-        keys=[key_number(record.key) for record in fetched.records] if run.full_refresh else [],
-        cursor_value=fetched.greatest,
-        next=orjson.dumps(fetched.after).decode(),
-    )
-    kept = {"id", "stream", "request"}
-    Page.objects.bulk_create(
-        [page],
-        update_conflicts=True,
-        unique_fields=["stream", "request"],
-        update_fields=[field.name for field in Page._meta.fields if field.name not in kept],
-    )
+def _page_row(stream: Stream, run: Run, fetched: Fetched, after: Checkpoint) -> dict[str, Any]:
+    return {
+        "id": uuid7(),
+        "stream_id": stream.id,
+        "request": fetched.asked.digest,
+        "url": fetched.asked.shown,
+        "run_id": run.id,
+        "reading": after.reading,
+        "number": after.page,
+        "etag": fetched.etag,
+        "last_modified": fetched.last_modified,
+        "shape": fetched.shape,
+        "digest": fetched.digest,
+        "body": fetched.packed or gzip.compress(fetched.body, 1, mtime=0),
+        "body_bytes": len(fetched.body),
+        "record_count": fetched.count,
+        "keys": [key_number(one.key) for one in fetched.records] if run.full_refresh else [],
+        "cursor_value": orjson.dumps(fetched.greatest).decode(),
+        "next": _encrypted(Page, "next", orjson.dumps(fetched.after).decode()),
+    }
+
+
+def _figures(
+    progress: Progress, run: Run, fetched: Fetched, after: Checkpoint, added: int, changed: int
+) -> dict[str, Any]:
+    rejected = len(fetched.refused)
+    return {
+        "run_id": run.id,
+        "requests": fetched.requests,
+        "bytes": fetched.received,
+        "added": added,
+        "changed": changed,
+        "unchanged": max(fetched.count - rejected - added - changed, 0),
+        "rejected": rejected,
+        "shown": orjson.dumps(after.shown()).decode(),
+        "visited": fetched.unchanged.id if fetched.unchanged else None,
+        "reading": after.reading,
+        "number": after.page,
+        "stream_id": progress.pk,
+        "position": _encrypted(Progress, "position", after.stored()),
+        "lease_seconds": LEASE_SECONDS,
+    }
+
+
+def _encrypted(model: type[models.Model], name: str, text: str) -> Any:
+    """As the column of that name holds it."""
+    field = cast(EncryptedTextField, model._meta.get_field(name))
+    return field.get_db_prep_value(text, connection)
 
 
 def _keep_refused(stream: Stream, run: Run, refused: tuple[Refused, ...]) -> None:
+    if not refused:
+        return
     Rejected.objects.bulk_create(
         Rejected(
             stream=stream,
