@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -16,8 +16,10 @@ from sandbox.hubspot.api import Api, Asked, Reply, canonical
 from sandbox.hubspot.records import Record, Records
 from sandbox.hubspot.refusals import Refusal, refusal
 from sandbox.hubspot.settings import Limits, Scripted, Settings
+from sandbox.hubspot.webhooks import Messenger, News
 
 KEPT_CALLS = 20_000
+_NO_CONTROL: Reply = (404, {"message": "There is no such control."})
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Simulator:
         self._script: list[Scripted] = []
         self._limits = Limits(self.settings)
         self._api = Api(self.records, self.settings)
+        self._messenger = Messenger(self.settings)
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._open = threading.Event()
@@ -54,6 +57,7 @@ class Simulator:
 
     def __enter__(self) -> "Simulator":
         self._thread.start()
+        self._messenger.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,6 +67,7 @@ class Simulator:
         self._server.hang_up()
         self._server.server_close()
         self._thread.join()
+        self._messenger.stop()
 
     @property
     def url(self) -> str:
@@ -71,7 +76,33 @@ class Simulator:
     def add_contact(self, email: str, **properties: str) -> Record:
         """A contact that was there before anybody called."""
         with self._lock:
-            return self.records.create("contacts", {"email": email, **properties})
+            made = self.records.create("contacts", {"email": email, **properties})
+            self.records.take_news()
+            return made
+
+    def edit_contact(self, contact_id: str, **properties: str) -> None:
+        """As somebody in HubSpot does it, which is told by webhook."""
+        with self._lock:
+            self.records.update("contacts", self.records.contacts[contact_id], properties)
+            self._messenger.tell(self.records.take_news())
+
+    def delete_contact(self, contact_id: str) -> None:
+        """The same."""
+        with self._lock:
+            self.records.archive("contacts", self.records.contacts[contact_id])
+            self._messenger.tell(self.records.take_news())
+
+    def merge_contacts(self, primary_id: str, other_id: str) -> None:
+        """The same; the other is no more."""
+        with self._lock:
+            contacts = self.records.contacts
+            self.records.merge(contacts[primary_id], contacts[other_id])
+            self._messenger.tell(self.records.take_news())
+
+    def news(self) -> list[News]:
+        """Notices of what changed since this was last asked, while no webhook_url is set."""
+        with self._lock:
+            return self._messenger.waiting()
 
     def contact(self, email: str) -> Record | None:
         """The contact of this address, main or additional."""
@@ -152,6 +183,7 @@ class Simulator:
                     raise one_too_many
             with self._lock:
                 status, body = self._api.call(asked)
+                self._messenger.tell(self.records.take_news())
         except Refusal as refused:
             return refused.status, refused.body, {**limit_headers, **refused.headers}
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -203,28 +235,32 @@ class Simulator:
     # The control API
 
     def _control(self, asked: Asked) -> Reply:
-        what = (asked.method, asked.path.removeprefix("/_control/"))
-        match what:
-            case ("GET", "settings"):
-                return 200, self.settings.as_json()
-            case ("PATCH", "settings"):
-                try:
-                    self.settings.change(**asked.body)
-                except (TypeError, ValueError) as error:
-                    return 400, {"message": str(error)}
-                return 200, self.settings.as_json()
-            case ("POST", "answers"):
-                self.script(*(Scripted(**one) for one in asked.body["answers"]))
-                return 201, None
-            case ("GET", "calls"):
-                return 200, {"calls": [asdict(replace(call, token="…")) for call in self.calls]}
-            case ("GET", "contacts"):
-                rows = (one for one in self.records.contacts.values() if not one.archived)
-                return 200, {"results": [one.as_json() for one in rows]}
-            case ("POST", "reset"):
-                self.reset()
-                return 200, None
-        return 404, {"message": "There is no such control."}
+        controls: dict[tuple[str, str], Callable[[Any], Any]] = {
+            ("GET", "settings"): lambda _: self.settings.as_json(),
+            ("PATCH", "settings"): lambda body: self.settings.change(**body),
+            ("POST", "answers"): lambda body: self.script(
+                *(Scripted(**one) for one in body["answers"])
+            ),
+            ("GET", "calls"): lambda _: {
+                "calls": [asdict(replace(call, token="…")) for call in self.calls]
+            },
+            ("GET", "contacts"): lambda _: {"results": self._contacts()},
+            ("GET", "held"): lambda _: {"held_up": self.held_up},
+            ("POST", "hold"): lambda _: self._open.clear(),
+            ("POST", "release"): lambda _: self._open.set(),
+            ("POST", "reset"): lambda _: self.reset(),
+        }
+        control = controls.get((asked.method, asked.path.removeprefix("/_control/")))
+        if control is None:
+            return 404, {"message": "There is no such control."}
+        try:
+            return 200, control(asked.body) or {}
+        except (KeyError, TypeError, ValueError) as error:
+            return 400, {"message": str(error)}
+
+    def _contacts(self) -> list[dict[str, Any]]:
+        rows = (one for one in self.records.contacts.values() if not one.archived)
+        return [one.as_json() for one in rows]
 
     def reset(self) -> None:
         """As it was when it started."""

@@ -9,7 +9,15 @@ from deploy.local import environment
 from deploy.local.environment import local_secrets, make_data_dir, read_choices, write_variables
 from deploy.local.errors import LocalError
 
-NAMES = ("PORT", "DATA_DIR", "DATABASE_URL", "REDIS_URL", "BASE_URL")
+NAMES = (
+    "PORT",
+    "DATA_DIR",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "BASE_URL",
+    "HUBSPOT_BASE_URL",
+    "HUBSPOT_ACCESS_TOKEN",
+)
 
 
 @pytest.fixture
@@ -29,6 +37,18 @@ def test_nothing_needs_to_be_chosen(root: Path) -> None:
     assert choices.base_url == "http://127.0.0.1:8000"
     assert not choices.database_url
     assert not choices.redis_url
+    assert choices.simulates_hubspot
+
+
+@pytest.mark.parametrize("name", ["HUBSPOT_BASE_URL", "HUBSPOT_ACCESS_TOKEN"])
+def test_hubspot_is_simulated_only_where_none_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "")
+    assert read_choices().simulates_hubspot
+
+    monkeypatch.setenv(name, "something")
+    assert not read_choices().simulates_hubspot
 
 
 def test_the_environment_goes_before_the_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), on_linux]
 START_SECONDS = 200.0  # with pip's download in it
 STOP_SECONDS = 40.0
 # The throw-away services of this test run are not what the installation is to use.
-NOT_INHERITED = ("DATABASE_URL", "REDIS_URL", "BROKER_URL", "SECRET_KEY", "ENCRYPTION_KEYS")
+NOT_INHERITED = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "BROKER_URL",
+    "SECRET_KEY",
+    "ENCRYPTION_KEYS",
+    "HUBSPOT_BASE_URL",
+)
 PARTS = (
     "apps",
     "config",
