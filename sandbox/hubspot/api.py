@@ -9,6 +9,7 @@ from sandbox.hubspot import refusals
 from sandbox.hubspot.records import Invalid, Record, Records
 from sandbox.hubspot.refusals import Refusal, refusal
 from sandbox.hubspot.settings import Settings
+from sandbox.hubspot.webhooks import HUB_ID
 
 MAX_INPUTS = 100
 # /crm/v3/objects/contacts/… and /crm/objects/2026-09/contacts/… are the same place.
@@ -280,7 +281,7 @@ class Api:
         return 200, {"results": [usage]}
 
     def _details(self, asked: Asked) -> Reply:
-        return 200, {"portalId": 62515, "timeZone": "US/Eastern", "companyCurrency": "EUR"}
+        return 200, {"portalId": HUB_ID, "timeZone": "US/Eastern", "companyCurrency": "EUR"}
 
 
 def _inputs(asked: Asked, key: str | None = "id") -> list[dict[str, Any]]:

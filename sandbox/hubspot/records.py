@@ -70,6 +70,7 @@ class Records:
     properties: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     associations: set[tuple[str, str, str, str]] = field(default_factory=set)
     merged: dict[str, str] = field(default_factory=dict)
+    news: list[dict[str, Any]] = field(default_factory=list)
     _emails: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -110,6 +111,8 @@ class Records:
 
     def archive(self, kind: str, record: Record) -> None:
         record.archived = True
+        if kind == "contacts" and record.id not in self.merged:
+            self._tell("contact.deletion", record)
         self._emails = {
             email: holder for email, holder in self._emails.items() if holder != record.id
         }
@@ -117,8 +120,10 @@ class Records:
     def merge(self, primary: Record, other: Record) -> None:
         """`other` is no more; its id and e-mails lead to `primary`."""
         more = [*_split(primary), other.properties.get("email", ""), *_split(other)]
-        self.archive("contacts", other)
         self.merged[other.id] = primary.id
+        self.archive("contacts", other)
+        ids = {"primaryObjectId": int(primary.id), "mergedObjectIds": [int(other.id)]}
+        self._tell("contact.merge", primary, **ids)
         self._write(primary, {"hs_additional_emails": ";".join(one for one in more if one)})
 
     def snapshot(self, kind: str) -> Any:
@@ -129,6 +134,14 @@ class Records:
         records, self._emails = snapshot
         self.of(kind).clear()
         self.of(kind).update(records)
+
+    def take_news(self) -> list[dict[str, Any]]:
+        """What happened to contacts since this was last asked."""
+        taken, self.news = self.news, []
+        return taken
+
+    def _tell(self, kind: str, record: Record, **more: Any) -> None:
+        self.news.append({"subscriptionType": kind, "objectId": int(record.id), **more})
 
     def _checked(self, kind: str, values: dict[str, Any], record: Record | None) -> dict[str, str]:
         for name, value in values.items():
@@ -159,6 +172,11 @@ class Records:
         lowered = {
             name: value.lower() if name == "email" else value for name, value in values.items()
         }
+        if record.id in self.contacts:
+            for name, value in lowered.items():
+                if record.properties.get(name, "") != value:
+                    change = {"propertyName": name, "propertyValue": value}
+                    self._tell("contact.propertyChange", record, **change)
         old, old_more = record.properties.get("email"), _split(record)
         record.properties |= lowered
         record.updated_at = _now()

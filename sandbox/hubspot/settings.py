@@ -33,6 +33,9 @@ class Settings:
     # Answer every call to HubSpot's own paths with this status until it is 0 again.
     always: int = 0
     always_headers: dict[str, str] = field(default_factory=dict)
+    # Where contacts' changes are told, and what that is signed with.
+    webhook_url: str = ""
+    client_secret: str = ""
 
     def change(self, **values: Any) -> None:
         """Raises ValueError for a name that there is not."""
