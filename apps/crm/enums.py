@@ -54,6 +54,26 @@ class Outcome(TextChoices):
     WAITING = "waiting"
 
 
+class NoticeKind(TextChoices):
+    """What HubSpot tells of a contact."""
+
+    CHANGED = "changed"  # one property
+    DELETED = "deleted"
+    MERGED = "merged"
+
+
+class NoticeOutcome(TextChoices):
+    """What came of a notice here; empty while it waits."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"  # the customer has it already
+    OLDER = "older"  # a newer value of the property is known
+    LOCAL = "local"  # the customer's own value is on its way to HubSpot
+    UNMAPPED = "unmapped"  # the property is none of ours
+    REFUSED = "refused"  # a customer cannot have such a value
+    UNKNOWN = "unknown"  # the contact is nobody's
+
+
 MAX_NAME = 200
 MAX_EXTERNAL_ID = 100  # as long as the `customer_id` of an order
 MAX_EMAIL = 254

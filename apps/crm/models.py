@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, JSONField, Q, Value
 from django.db.models.functions import Lower, Now
 
 from apps.accounts.models import Account
@@ -19,6 +19,8 @@ from apps.crm.enums import (
     MAX_NAME,
     Call,
     MissingContact,
+    NoticeKind,
+    NoticeOutcome,
     Outcome,
     PortalStatus,
     SyncState,
@@ -107,6 +109,11 @@ class Contact(Leased):
     )
     sending: "models.JSONField[Any, Any]" = models.JSONField(
         null=True, help_text="Those sent without a known outcome."
+    )
+    property_times: "models.JSONField[Any, Any]" = models.JSONField(
+        default=dict,
+        db_default=Value({}, JSONField()),
+        help_text="{HubSpot property: when HubSpot last told of it or was told, in ms}.",
     )
     batch_limit = models.PositiveSmallIntegerField(
         null=True, help_text="How many may go with it, after a batch was refused as a whole."
@@ -203,6 +210,9 @@ class Portal(models.Model):
     key = models.CharField(
         primary_key=True, max_length=64, help_text="SHA-256 of the address and the token's digest."
     )
+    hub_id = models.BigIntegerField(
+        null=True, db_index=True, help_text="HubSpot's number of the account, once it was asked."
+    )
     recent = ArrayField(models.DateTimeField(), default=list, help_text="The latest calls.")
     rate_limit = models.PositiveIntegerField(default=100, help_text="Calls per interval.")
     interval_seconds = models.FloatField(default=10)
@@ -223,6 +233,46 @@ class Portal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key[:12]}… {self.status}"
+
+
+class Notice(models.Model):
+    """Something that HubSpot told by a webhook: owed to the customers while `due_at` is set.
+
+    Kept for longer than HubSpot repeats it, so that it is known again; without its value, once that was
+    dealt with.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    digest = models.CharField(max_length=64, unique=True, help_text="Of what tells it from others.")
+    hub_id = models.BigIntegerField()
+    kind = models.CharField(max_length=10, choices=NoticeKind.choices)
+    contact_id = models.CharField(max_length=40, help_text="Of a merge: the one that is left.")
+    merged_ids = ArrayField(models.CharField(max_length=40), default=list)
+    property_name = models.CharField(max_length=200, blank=True)
+    value = models.TextField(blank=True)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(null=True, db_default=Now())
+    outcome = models.CharField(max_length=10, choices=NoticeOutcome.choices, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(due_at=None, value="") ^ Q(outcome=""), name="notice_due"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at"], name="notice_due_at", condition=Q(due_at__isnull=False)
+            ),
+            models.Index(
+                fields=["contact_id"], name="notice_contact", condition=Q(due_at__isnull=False)
+            ),
+            models.Index(fields=["received_at"], name="notice_received"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.contact_id} {self.property_name}".strip()
 
 
 class SyncAttempt(models.Model):

@@ -136,6 +136,22 @@ def access_token(account_id: UUID) -> str | None:
     return (own and own.access_token) or settings.HUBSPOT_ACCESS_TOKEN or None
 
 
+def line(account_id: UUID) -> Line | None:
+    """The account's line to HubSpot; None when it has no token."""
+    return _line(connection(account_id) or Connection(account_id=account_id))
+
+
+def unidentified_portals() -> dict[str, UUID | None]:
+    """Keys of portals in use of which HubSpot was not asked yet what its number of them is; each with an
+    account whose token leads there, None for the environment's."""
+    own = Connection.objects.exclude(token_digest="").values_list("token_digest", "pk")
+    keys: dict[str, UUID | None] = {portal_key(digest): account_id for digest, account_id in own}
+    if settings.HUBSPOT_ACCESS_TOKEN:
+        keys[portal_key(environment_digest())] = None
+    known = Portal.objects.filter(pk__in=keys, hub_id__isnull=False).values_list("pk", flat=True)
+    return {key: keys[key] for key in keys.keys() - set(known)}
+
+
 def _line(own: Connection) -> Line | None:
     digest = own.token_digest or environment_digest()
     if not digest:

@@ -1,7 +1,8 @@
-"""Celery's door to the sync."""
+"""Celery's door to the sync, and to what HubSpot tells."""
 
 from apps.common.leases import reconcile
 from apps.common.tasks import job
+from apps.crm.services import inbound
 from apps.crm.services.connections import continue_resync
 from apps.crm.services.customers import SYNC
 from apps.crm.services.syncing import sync_some
@@ -11,3 +12,16 @@ from apps.crm.services.syncing import sync_some
 def sync() -> bool:
     """Owe anew what a changed connection concerns, then tell HubSpot what it is owed."""
     return reconcile(lambda: continue_resync() or sync_some())
+
+
+@job(inbound.INBOUND, at_once=1)
+def take_in() -> bool:
+    """Give the customers what HubSpot told of their contacts."""
+    inbound.identify_portals()
+    return reconcile(inbound.apply_next)
+
+
+@job("crm.trim")
+def trim() -> bool:
+    """Forget what HubSpot told and does not repeat any more."""
+    return inbound.trim()

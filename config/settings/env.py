@@ -51,6 +51,8 @@ HUBSPOT_ACCESS_TOKEN = env.str("HUBSPOT_ACCESS_TOKEN", default="")
 HUBSPOT_BASE_URL = env.str("HUBSPOT_BASE_URL", default="") or "https://api.hubapi.com"
 # The part of HubSpot's paths that names their version: `v3` until September 2027, or a date (2026-09).
 HUBSPOT_API_VERSION = env.str("HUBSPOT_API_VERSION", default="v3")
+# Of the HubSpot app whose webhooks come here: what it signs them with. Without it all are refused.
+HUBSPOT_CLIENT_SECRET = env.str("HUBSPOT_CLIENT_SECRET", default="")
 
 _REQUIRED = {
     "SECRET_KEY": SECRET_KEY,

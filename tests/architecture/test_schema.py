@@ -19,6 +19,9 @@ from tests.architecture.household import Household
 from tests.architecture.operations import Operation, complete, openapi, operations
 from tests.conftest import MakeAccount, MakeClient
 
+# In somebody else's format, for its author alone.
+FOREIGN = {("POST", "/api/v1/hubspot/webhooks")}
+
 each_operation = pytest.mark.parametrize("operation", operations(), ids=str)
 
 
@@ -34,7 +37,7 @@ def test_every_address_of_the_api_is_in_the_schema() -> None:
         if hasattr(view, method)
     }
 
-    assert served == {(each.method, each.path) for each in operations()}
+    assert served - FOREIGN == {(each.method, each.path) for each in operations()}
     assert served
 
 

@@ -17,6 +17,7 @@ GENERAL: dict[str, tuple[int, str]] = {
     "too_deep": (400, "The body is nested too deep."),
     "not_authenticated": (401, "No API key was sent."),
     "authentication_failed": (401, "The API key is unknown, expired or revoked."),
+    "invalid_signature": (401, "HubSpot's signature is missing, wrong or older than five minutes."),
     "missing_scope": (403, "The key lacks the scope of this call; the answer names it."),
     "method_not_allowed": (
         405,

@@ -76,15 +76,7 @@ class HubSpot:
 
     def daily_reset(self) -> datetime | None:
         """When the daily limit is whole again; None when HubSpot does not say."""
-        client = self._client.crm.contacts.batch_api.api_client
-        path = f"/account-info/{settings.HUBSPOT_API_VERSION}/api-usage/daily/private-apps"
-        headers = {"Accept": "application/json"}
-        answer = _asked(
-            "usage",
-            lambda **options: client.call_api(
-                path, "GET", header_params=headers, auth_settings=["oauth2"], **options
-            ),
-        )
+        answer = self._account_info("usage", "api-usage/daily/private-apps")
         for usage in as_list(answer.body.get("results")):
             try:
                 moment = datetime.fromisoformat(str(as_object(usage).get("resetsAt")))
@@ -92,6 +84,22 @@ class HubSpot:
                 continue
             return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return None
+
+    def hub_id(self) -> int | None:
+        """HubSpot's number of the account that the token opens; None when it does not say."""
+        found = self._account_info("details", "details").body.get("portalId")
+        return found if isinstance(found, int) and 0 < found < 2**63 else None
+
+    def _account_info(self, call: str, what: str) -> Answer:
+        client = self._client.crm.contacts.batch_api.api_client
+        path = f"/account-info/{settings.HUBSPOT_API_VERSION}/{what}"
+        headers = {"Accept": "application/json"}
+        return _asked(
+            call,
+            lambda **options: client.call_api(
+                path, "GET", header_params=headers, auth_settings=["oauth2"], **options
+            ),
+        )
 
     @staticmethod
     def _batch(call: str, method: Callable[..., Any], body: dict[str, Any]) -> Answer:

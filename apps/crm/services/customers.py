@@ -131,6 +131,26 @@ def owe(customer_ids: Iterable[UUID], *, anew: bool = False) -> None:
     )
 
 
+def tell(
+    type: EventType,
+    subject: Customer,
+    actor: Actor,
+    changes: Mapping[str, tuple[Any, Any]] | None = None,
+) -> None:
+    """Publish an event with the customer as it is now; `changes` are field -> (old, new)."""
+    publish(
+        draft(
+            type,
+            account_id=subject.account_id,
+            subject=subject.id,
+            object=customer_object(subject, subject.contact, standing(subject.account_id)),
+            actor=actor,
+            at=subject.updated_at,
+            changes=changes,
+        )
+    )
+
+
 def email_taken(email: str) -> EmailTaken:
     """The error for a second customer of one address."""
     detail = f"You have a customer with the email {email!r} already."
@@ -162,7 +182,7 @@ def _insert(account_id: UUID, fields: Mapping[str, Any], actor: Actor) -> Custom
         return None
     made.contact = Contact(customer=made, account_id=account_id, due_at=at)
     made.contact.save(force_insert=True)
-    _tell(CUSTOMER_CREATED, made, actor)
+    tell(CUSTOMER_CREATED, made, actor)
     return made
 
 
@@ -190,7 +210,7 @@ def _update(
     )
     owe([customer_id])
     changed = customer(account_id, customer_id)
-    _tell(CUSTOMER_UPDATED, changed, actor, altered)
+    tell(CUSTOMER_UPDATED, changed, actor, altered)
     return changed
 
 
@@ -221,22 +241,3 @@ def _merged(present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
         )
         raise CustomerInvalid(detail, faults=[Fault("/properties", "too_large", detail)])
     return kept
-
-
-def _tell(
-    type: EventType,
-    subject: Customer,
-    actor: Actor,
-    changes: Mapping[str, tuple[Any, Any]] | None = None,
-) -> None:
-    publish(
-        draft(
-            type,
-            account_id=subject.account_id,
-            subject=subject.id,
-            object=customer_object(subject, subject.contact, standing(subject.account_id)),
-            actor=actor,
-            at=subject.updated_at,
-            changes=changes,
-        )
-    )

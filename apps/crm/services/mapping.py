@@ -48,7 +48,7 @@ def _wanted(customer: Customer, mapping: Mapping[str, str]) -> dict[str, str]:
     for name, target in mapping.items():
         value = _value(customer, name)
         if value is not None and value != "":
-            values[target] = _text(value)
+            values[target] = text(value)
     return values
 
 
@@ -58,7 +58,7 @@ def _value(customer: Customer, name: str) -> Any:
     return getattr(customer, name)
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
     """As HubSpot wants every value: a string."""
     if isinstance(value, bool):
         return "true" if value else "false"

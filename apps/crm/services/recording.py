@@ -32,8 +32,11 @@ _CHANGED = (Outcome.SYNCED, Outcome.UNCHANGED)
 outcomes = Counter("tradepost_crm_outcomes", "What calls meant for customers", ["outcome"])
 
 _NOTE = """
-UPDATE crm_contact AS c SET sending = v.noted
-  FROM jsonb_to_recordset(%s::jsonb) AS v(id uuid, noted jsonb)
+UPDATE crm_contact AS c SET sending = v.noted,
+  property_times = c.property_times || (
+    SELECT coalesce(jsonb_object_agg(n, floor(extract(epoch FROM clock_timestamp()) * 1000)), '{}')
+      FROM jsonb_array_elements_text(v.sent) n)
+  FROM jsonb_to_recordset(%s::jsonb) AS v(id uuid, noted jsonb, sent jsonb)
  WHERE c.id = v.id AND c.lease_id = %s
 """
 
@@ -77,7 +80,10 @@ class Round:
 
 def note_sending(lease_id: UUID, parcels: Sequence[Parcel]) -> None:
     """Before anything is sent: from now on HubSpot may have it, whatever becomes of this process."""
-    rows = [{"id": str(parcel.id), "noted": parcel.noted} for parcel in parcels]
+    rows = [
+        {"id": str(parcel.id), "noted": parcel.noted, "sent": list(parcel.payload)}
+        for parcel in parcels
+    ]
     with connection.cursor() as cursor:
         cursor.execute(_NOTE, [orjson.dumps(rows).decode(), lease_id])
 
