@@ -51,6 +51,24 @@ _GAUGES: list[tuple[str, str, list[str], str]] = [
         " FROM (SELECT due_at FROM webhooks_due WHERE ready LIMIT %(limit)s) d",
     ),
     (
+        "tradepost_customers_owed",
+        f"Customers of whom HubSpot is owed something (counted to {COUNT_LIMIT})",
+        [],
+        "SELECT count(*) FROM (SELECT FROM crm_contact WHERE due_at IS NOT NULL LIMIT %(limit)s) c",
+    ),
+    (
+        "tradepost_hubspot_calls_per_hundred_changes",
+        "Calls to HubSpot for each 100 customers that it has taken, ever; 1 is the least",
+        [],
+        "SELECT coalesce(100.0 * sum(calls) / nullif(sum(changed), 0), 0) FROM crm_portal",
+    ),
+    (
+        "tradepost_hubspot_portals",
+        "Tokens of HubSpot by what becomes of calls with them",
+        ["status"],
+        "SELECT status, count(*) FROM crm_portal GROUP BY 1",
+    ),
+    (
         "tradepost_heartbeat_age_seconds",
         "How long ago a worker of the queue was last seen alive",
         ["queue"],
