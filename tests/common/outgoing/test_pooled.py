@@ -194,6 +194,7 @@ def test_a_gzip_bomb_is_refused(receiver: Receiver, members: int) -> None:
         ("gzip", zlib.compress(b"x"), pooled.EncodingUnknown),
         ("gzip", gzip.compress(b"x" * 1000)[:-4], pooled.SendFailed),
     ],
+    ids=["brotli", "twice", "not gzip", "deflate", "cut off"],
 )
 def test_what_cannot_be_unpacked_is_said(
     receiver: Receiver, encoding: str, body: bytes, error: type[Exception]
