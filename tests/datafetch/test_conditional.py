@@ -137,6 +137,7 @@ def test_absurd_validators_are_not_sent_back(someone: ApiClient, receiver: Recei
         ([1_760_000_000_000], 300, "1759999700000"),
         (["a10", "a9"], 60, "a9"),
         ([5, None, "x", 7.5], 0, "7.5"),
+        (["a\0b", "b" * 5000, "", {"c": 1}, True, "a"], 0, "a"),
     ],
 )
 def test_the_next_run_asks_for_what_is_newer(

@@ -227,6 +227,7 @@ def test_a_next_link_passes_the_guard(
         (Answer(200, b'[{"id": "\\ud800"}]'), "not_json"),
         (Answer(200, b"[" * 100_000), "not_json"),
         (Answer(200, b"x", {"Content-Encoding": "br"}), "encoding_unknown"),
+        (Answer(400, b"what\0ever \xff\xfe"), "http_error"),
         (Answer(302, b"", {"Location": "http://192.168.0.1/"}), "address_not_allowed"),
         (Answer(302, b"", {"Location": "gopher://x/"}), "redirect_invalid"),
         (Answer(302, b"", {"Location": "/"}), "too_many_redirects"),
@@ -241,6 +242,18 @@ def test_answers_that_are_none(
     ended = run(someone, stream)
 
     assert (ended["status"], ended["error"]["code"]) == ("failed", code)
+
+
+@pytest.mark.parametrize("token", ["a\0b", "x" * 5000, "\n", {"a": 1}, True, 1.5])
+def test_cursors_that_are_no_short_text_fail_the_run(
+    someone: ApiClient, receiver: Receiver, token: Any
+) -> None:
+    receiver.answer("/", as_json({"results": items(1), "meta": {"next": token}}))
+    stream = make_stream(someone, receiver.url("/"), **PAGINATIONS["/cursors"])
+
+    ended = run(someone, stream)
+
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "pagination_invalid")
 
 
 def test_json_under_a_wrong_content_type_is_read(someone: ApiClient, receiver: Receiver) -> None:

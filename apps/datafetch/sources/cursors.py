@@ -3,6 +3,7 @@
 from datetime import date, datetime, timedelta
 from typing import Any
 
+MAX_LENGTH = 200
 # Above it a number of seconds since 1970 would be past the year 5000, so that it is milliseconds.
 _MILLISECONDS_FROM = 100_000_000_000
 
@@ -48,7 +49,9 @@ def looking_back(value: Any, seconds: int) -> Any:
 
 
 def _is_value(value: Any) -> bool:
-    return isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
+    if isinstance(value, str):
+        return 0 < len(value) <= MAX_LENGTH and value.isprintable()
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _moment(text: str) -> datetime | None:

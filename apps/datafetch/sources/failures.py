@@ -41,7 +41,8 @@ class SourceFailed(Exception):
         """For the run's `error`: without any secret."""
         return {
             "code": self.code,
-            "detail": redacted(self.detail, secrets)[:MAX_DETAIL],
+            # jsonb holds no NUL, which a server may well send.
+            "detail": redacted(self.detail, secrets).replace("\0", "\ufffd")[:MAX_DETAIL],
             "status": self.status,
         }
 

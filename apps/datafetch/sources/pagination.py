@@ -96,6 +96,7 @@ def _link_named_next(links: Sequence[str]) -> str | None:
 def _token(token: Any) -> Position | None:
     if token in (None, "", False):
         return None
-    if isinstance(token, bool) or not isinstance(token, str | int) or len(str(token)) > MAX_TOKEN:
+    is_plain = isinstance(token, str | int) and not isinstance(token, bool)
+    if not is_plain or len(str(token)) > MAX_TOKEN or not str(token).isprintable():
         raise SourceFailed("pagination_invalid", "The cursor of the next page is not a short text.")
     return {"cursor": token}
