@@ -4,6 +4,10 @@ from typing import Any
 
 from config.settings import env
 
+# As the logs and the API have it, so that one can be found in the other.
+DATE_FORMAT = "Y-m-d"
+DATETIME_FORMAT = "Y-m-d H:i:s"
+
 # Written by `seed_demo`: who opens the first page on this very machine is shown the demo's keys.
 DEMO_FILE = env.DATA_DIR / "demo.json"
 
