@@ -74,6 +74,14 @@ class NoticeOutcome(TextChoices):
     UNKNOWN = "unknown"  # the contact is nobody's
 
 
+class ErasureStage(TextChoices):
+    """What an erasure is at; the customer's own row was blanked before it began."""
+
+    EVENTS = "events"
+    ANSWERS = "answers"  # remembered ones of POSTs with an Idempotency-Key
+    CONTACT = "contact"  # in HubSpot
+
+
 MAX_NAME = 200
 MAX_EXTERNAL_ID = 100  # as long as the `customer_id` of an order
 MAX_EMAIL = 254

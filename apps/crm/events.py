@@ -87,6 +87,22 @@ CUSTOMER = component(
     },
 )
 
+_ERASED = component(
+    "ErasedCustomer",
+    obj(
+        {
+            "id": uuid(),
+            "external_id": nullable(string("What orders called the customer.")),
+            "erased_at": timestamp(),
+        }
+    ),
+    example={
+        "id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9b21",
+        "external_id": "customer-1",
+        "erased_at": "2026-11-21T09:30:00.000000Z",
+    },
+)
+
 _PORTAL_CODES = {
     PortalStatus.UNAVAILABLE: "waiting",
     PortalStatus.THROTTLED: "waiting",
@@ -102,6 +118,15 @@ CUSTOMER_SYNC_FAILED = define(
     "HubSpot refuses a customer as it is; `crm.error` says why. Not tried again before it changes.",
     CUSTOMER,
 )
+
+CUSTOMER_ERASED = define(
+    "customer.erased",
+    "The personal data of a customer was erased; erase what you hold of it, too.",
+    _ERASED,
+)
+
+# Those whose payload holds personal data.
+PERSONAL = (CUSTOMER_CREATED, CUSTOMER_UPDATED, CUSTOMER_SYNCED, CUSTOMER_SYNC_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +161,32 @@ def crm_object(contact: Contact, standing: Standing) -> dict[str, Any]:
         "synced_at": moment(contact.synced_at),
         "error": _error(contact) or (_portal_error(standing.portal) if is_waiting else None),
     }
+
+
+def erased_object(customer: Customer, external_id: str | None) -> dict[str, Any]:
+    return {
+        "id": str(customer.id),
+        "external_id": external_id,
+        "erased_at": moment(customer.erased_at),
+    }
+
+
+def blanked(customer: dict[str, Any]) -> dict[str, Any]:
+    """What is left of a customer's object after its erasure: ids, version and times."""
+    return {
+        **customer,
+        "email": None,
+        "first_name": None,
+        "last_name": None,
+        "properties": {},
+        "crm": {**customer["crm"], "contact_id": None, "error": None},
+    }
+
+
+def blanked_data(data: dict[str, Any]) -> dict[str, Any]:
+    """The same, of an event's `data`."""
+    left: dict[str, Any] = {"object": blanked(data["object"])}
+    return {**left, "changes": {}} if "changes" in data else left
 
 
 def _error(contact: Contact) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from apps.common.leases import reconcile
 from apps.common.tasks import job
-from apps.crm.services import inbound
+from apps.crm.services import erasing, inbound
 from apps.crm.services.connections import continue_resync
 from apps.crm.services.customers import SYNC
 from apps.crm.services.syncing import sync_some
@@ -19,6 +19,12 @@ def take_in() -> bool:
     """Give the customers what HubSpot told of their contacts."""
     inbound.identify_portals()
     return reconcile(inbound.apply_next)
+
+
+@job(erasing.ERASE, at_once=1)
+def erase() -> bool:
+    """Go on with the erasure of customers."""
+    return reconcile(erasing.erase_some)
 
 
 @job("crm.trim")

@@ -11,6 +11,7 @@ from apps.events.models import Event
 from apps.events.subscriptions import subscribe
 from apps.webhooks.delivering import delivering
 from apps.webhooks.enums import DeliveryStatus, Reason
+from apps.webhooks.erasing import erase_answers
 from apps.webhooks.events import TEST
 from apps.webhooks.fanout import Made, make_deliveries
 from apps.webhooks.leases import Lease
@@ -59,6 +60,13 @@ def fan_out(events: Sequence[Event]) -> None:
     transaction.on_commit(partial(delivering.hand_over, lease, parcels))
     if len(fast) < len(made):
         wake_on_commit(DELIVER)
+
+
+@subscribe("webhooks.erasure", types=["customer.erased"])
+def on_customer_erased(events: Sequence[Event]) -> None:
+    """What was told of an erased customer is not to be read in its receivers' answers either. The
+    event's type is another app's; it need not be installed."""
+    erase_answers([event.subject for event in events])
 
 
 def _parcels(fast: Sequence[Made], events: Mapping[UUID, Event], lease: Lease) -> list[Parcel]:

@@ -25,6 +25,7 @@ JOBS: dict[str, Job] = {
     "orders.erase": Job("slow", 60.0),
     "crm.sync": Job("slow", 1.0),
     "crm.inbound": Job("slow", 2.0),
+    "crm.erase": Job("slow", 10.0),
     "crm.trim": Job("slow", 600.0),
     "deals.close_auctions": Job("fast", 1.0),
     "deals.expire_bids": Job("slow", 1.0),

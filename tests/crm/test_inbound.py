@@ -81,7 +81,7 @@ def read(shop: Shop, customer: Any) -> Any:
     ],
 )
 def test_hubspots_own_vectors_are_signed_alike(timestamp: str, expected: str) -> None:
-    request = {
+    request: dict[str, Any] = {
         "secret": SECRET,
         "method": "POST",
         "uri": "https://www.example.com/webhook_uri",

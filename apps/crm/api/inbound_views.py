@@ -22,7 +22,6 @@ class HubSpotWebhooksView(ApiView):
     """HubSpot's webhooks, kept and answered at once: it waits for five seconds and repeats for a day."""
 
     authentication_classes = ()
-    permission_classes = ()
 
     def post(self, request: Request) -> HttpResponse:
         body = request._request.body  # the bytes that were signed

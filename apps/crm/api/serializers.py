@@ -105,6 +105,10 @@ class CustomerChanges(Body):
     properties = Properties(required=False, help_text="Merged with those there are; null removes.")
 
 
+class ErasureInput(Body):
+    delete_contact = Boolean(default=False, help_text="Also in HubSpot, for good.")
+
+
 class CustomersQuery(PageQuery):
     email = serializers.CharField(required=False, max_length=MAX_EMAIL)
     external_id = serializers.CharField(required=False, max_length=MAX_EXTERNAL_ID)

@@ -21,7 +21,15 @@ from hubspot import HubSpot as OfficialClient
 from hubspot.crm.contacts.exceptions import ApiException, OpenApiException
 from prometheus_client import Counter, Histogram
 
-from apps.crm.hubspot.answers import Answer, Unavailable, answer_of, as_list, as_object, refusal_of
+from apps.crm.hubspot.answers import (
+    Answer,
+    Refused,
+    Unavailable,
+    answer_of,
+    as_list,
+    as_object,
+    refusal_of,
+)
 
 MAX_BATCH = 100
 CONNECT_SECONDS, READ_SECONDS = 3.05, 20.0
@@ -73,6 +81,19 @@ class HubSpot:
             for trace, properties in contacts.items()
         ]
         return self._batch("upsert", self._client.crm.contacts.batch_api.upsert, {"inputs": inputs})
+
+    def erase_contact(self, contact_id: str) -> None:
+        """Delete a contact for good, as privacy laws want it; nothing when there is none.
+
+        By id only: an address that HubSpot does not know it would refuse for ever.
+        """
+        try:
+            self._batch(
+                "erase", self._client.crm.contacts.basic_api.purge, {"objectId": contact_id}
+            )
+        except Refused as error:
+            if error.status != 404:
+                raise
 
     def daily_reset(self) -> datetime | None:
         """When the daily limit is whole again; None when HubSpot does not say."""

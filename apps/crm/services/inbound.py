@@ -211,7 +211,7 @@ def _follow(notice: Notice, contacts: Sequence[Contact]) -> NoticeOutcome | None
     left, merged = notice.contact_id, [c for c in contacts if c.contact_id in notice.merged_ids]
     taken = {c.account_id for c in contacts if c.contact_id == left}
     # The primary record's customer before the others.
-    for contact in sorted(merged, key=lambda one: notice.merged_ids.index(one.contact_id)):
+    for contact in sorted(merged, key=lambda one: notice.merged_ids.index(one.contact_id or "")):
         sending = {**contact.acknowledged, **(contact.sending or {})}
         is_first = contact.account_id not in taken
         Contact.objects.filter(pk=contact.pk).update(
