@@ -3,8 +3,9 @@
 from typing import Any
 from uuid import UUID
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 
 from apps.accounts.models import Account
@@ -56,7 +57,13 @@ class Product(models.Model):
             models.UniqueConstraint(fields=["account", "sku"], name="product_account_sku"),
             models.CheckConstraint(condition=Q(price__gte=0), name="product_price"),
         ]
-        indexes = [models.Index(fields=["account", "-id"], name="product_account")]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="product_account"),
+            GinIndex(
+                Func("account_id", "sku", "name", function="orders_product_words"),
+                name="product_words",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.sku
@@ -155,7 +162,7 @@ class Order(models.Model):
                 name="order_payments",
             ),
         ]
-        # Lists are keyset pages by id of one account, with one filter or none; deleted orders are not
+        # Lists are keyset pages by id of one account, each read by one index; deleted orders are not
         # in them.
         indexes = [
             models.Index(
@@ -179,6 +186,11 @@ class Order(models.Model):
             ),
             models.Index(
                 fields=["storefront", "-id"], name="order_storefront", condition=Q(deleted_at=None)
+            ),
+            models.Index(
+                fields=["storefront", "status", "-id"],
+                name="order_storefront_status",
+                condition=Q(deleted_at=None),
             ),
             models.Index(
                 fields=["reservation_expires_at"],

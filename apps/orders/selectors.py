@@ -1,14 +1,16 @@
 """Reads of the orders app, each within the rows of one account."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import connection
-from django.db.models import F, Q, QuerySet, prefetch_related_objects
+from django.db.models import BooleanField, F, Func, QuerySet, Value, prefetch_related_objects
 
-from apps.common.ids import uuid7_floor
+from apps.common.ids import uuid7_bounds
+from apps.common.keyset import OneOf, older
 from apps.orders.errors import OrderNotFound, ProductNotFound, StorefrontNotFound
 from apps.orders.models import (
     Order,
@@ -45,10 +47,11 @@ def products(
     currency: str | None = None,
     active: bool | None = None,
 ) -> "QuerySet[Product]":
-    """The products of an account with their stock; `q` is the start of a sku or part of a name."""
+    """The products of an account with their stock; `q` is the start of a sku, or words of sku and name,
+    each by its start, in either case."""
     rows = Product.objects.select_related("stock").filter(account_id=account_id)
     if q is not None:
-        rows = rows.filter(Q(sku__startswith=q) | Q(name__icontains=q))
+        rows = rows.filter(OneOf("pk", _found(account_id, q)))
     if sku is not None:
         rows = rows.filter(sku=sku)
     if currency is not None:
@@ -87,28 +90,59 @@ def orders(
     created_after: datetime | None = None,
     created_before: datetime | None = None,
 ) -> "QuerySet[Order]":
-    """The orders of an account that are not deleted; `created_*` are exclusive."""
-    rows = Order.objects.select_related("storefront").filter(account_id=account_id, deleted_at=None)
-    if status is not None:
-        rows = rows.filter(status=status)
-    # Storefront and product are looked up first: their ids as constants let the planner choose by how
-    # many orders this very one has, between an index of its own and the account's.
+    """The orders of an account that are not deleted, for apps.common.keyset; `created_*` are exclusive."""
+    rows = Order.objects.select_related("storefront").filter(deleted_at=None)
+    wanted: dict[str, Any] = {"account_id": account_id}
+    ids = ["pk"]
+    # Storefront and product are looked up first: indexes begin with their ids.
     if storefront is not None:
-        rows = rows.filter(storefront_id=_only(storefronts(account_id).filter(code=storefront)))
+        wanted["storefront_id"] = _only(storefronts(account_id).filter(code=storefront))
+    if status is not None:
+        wanted["status"] = status
     if customer_id is not None:
-        rows = rows.filter(customer_id=customer_id)
+        wanted["customer_id"] = customer_id
     if external_id is not None:
         # By the unique index of each storefront; an account has a few.
-        rows = rows.filter(storefront__in=storefronts(account_id), external_id=external_id)
+        rows = rows.filter(storefront__in=storefronts(account_id))
+        wanted["external_id"] = external_id
     if sku is not None:
         # A join without duplicates: an order has one line of a product.
-        rows = rows.filter(lines__product_id=_only(products(account_id, sku=sku)))
-    # Order ids carry the millisecond of created_at (uuid7_at), so that their index finds the range.
+        rows = rows.alias(product_id=F("lines__product_id"), line_order=F("lines__order_id"))
+        wanted["product_id"] = _only(products(account_id, sku=sku))
+        # A list by its lines alone is bounded by them alone: by both it would be thought much shorter.
+        ids = ["line_order"] if _index(wanted.keys()) == ("product_id",) else ["pk", "line_order"]
+    rows = _by_index(rows, wanted, ids)
+    # Order ids carry created_at to the microsecond (uuid7_at). A condition on that beside those on the id
+    # would make the planner think the range much smaller than it is.
     if created_after is not None:
-        rows = rows.filter(pk__gte=uuid7_floor(created_after), created_at__gt=created_after)
+        _, above = uuid7_bounds(created_after)
+        rows = rows.filter(**{f"{name}__gt": above for name in ids})
     if created_before is not None:
-        rows = rows.filter(created_at__lt=created_before, pk__lt=_ceiling(created_before))
+        below, _ = uuid7_bounds(created_before)
+        rows = rows.filter(**{f"{name}__lt": below for name in ids})
     return rows
+
+
+def _by_index(rows: "QuerySet[Order]", wanted: dict[str, Any], ids: list[str]) -> "QuerySet[Order]":
+    """Those of `rows` that have what is `wanted`, in the order of the index that serves it."""
+    index = _index(wanted.keys())
+    equal = {name: value for name, value in wanted.items() if name not in index}
+    exactly = (OneOf(name, Value([wanted[name]])) for name in index)
+    return rows.filter(*exactly, **equal).order_by(*index, *(f"-{name}" for name in ids))
+
+
+def _index(wanted: Set[str]) -> tuple[str, ...]:
+    """The columns before the id in the index that serves a list by `wanted`; none: the planner chooses."""
+    if "external_id" in wanted:
+        return ()
+    if "customer_id" in wanted:
+        return ("account_id", "customer_id")
+    if "product_id" in wanted:
+        # Beside a status the planner chooses: it knows how many orders have which.
+        return () if "status" in wanted else ("product_id",)
+    if "storefront_id" in wanted:
+        return ("storefront_id", "status") if "status" in wanted else ("storefront_id",)
+    return ("account_id", "status") if "status" in wanted else ("account_id",)
 
 
 def order(account_id: UUID, order_id: UUID) -> Order:
@@ -133,8 +167,8 @@ def whole_orders(
 ) -> Iterator[list[Order]]:
     """Those of `orders` with all that belongs to them, newest first, a chunk at a time: each is a read of
     its own, so that no transaction stays open however long the reader takes."""
-    rows = rows.prefetch_related("lines", "shipments__items").order_by("-pk")
-    while found := list((rows if after is None else rows.filter(pk__lt=after))[:chunk]):
+    rows = rows.prefetch_related("lines", "shipments__items")
+    while found := list(older(rows, after)[:chunk]):
         yield found
         after = found[-1].pk
         for order in found:
@@ -237,12 +271,18 @@ def compared_stock(*, after: UUID, limit: int) -> list[Drift]:
     return [Drift(*row) for row in rows]
 
 
+def _found(account_id: UUID, q: str) -> ArraySubquery:
+    """The ids of the products that `q` finds. As an array: then they are found by their words, never by
+    looking through all products from the newest on."""
+    words = Func("account_id", "sku", "name", function="orders_product_words")
+    asked = Func(Value(account_id), Value(q), function="orders_product_query")
+    found = Func(
+        words, asked, template="%(expressions)s", arg_joiner=" @@ ", output_field=BooleanField()
+    )
+    return ArraySubquery(Product.objects.filter(found).values("pk"))
+
+
 def _only(rows: "QuerySet[Any]") -> UUID:
     """The id of the one row; when there is none, one that nothing has."""
     found: UUID | None = rows.values_list("pk", flat=True).first()
     return found or UUID(int=0)
-
-
-def _ceiling(moment: datetime) -> UUID:
-    """Above every id of the millisecond of `moment`."""
-    return UUID(int=uuid7_floor(moment).int + (1 << 80))

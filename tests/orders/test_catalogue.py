@@ -106,7 +106,7 @@ def test_a_sku_is_taken_once_per_account(shop: Shop, make_shop: MakeShop) -> Non
     make_shop().product("MUG")
 
 
-def test_products_are_found_by_start_of_sku_part_of_name_and_filters(shop: Shop) -> None:
+def test_products_are_found_by_start_of_sku_words_and_filters(shop: Shop) -> None:
     shop.product("MUG-BLUE", name="Blue mug")
     shop.product("MUG-RED", name="Red mug", active=False)
     shop.product("100%_TEA", name="Earl Grey", currency="GBP")
@@ -124,6 +124,35 @@ def test_products_are_found_by_start_of_sku_part_of_name_and_filters(shop: Shop)
     assert skus(active="true", q="mug") == ["MUG-BLUE"]
     assert skus(currency="GBP") == ["100%_TEA"]
     assert skus(limit=1) == ["100%_TEA"]
+
+
+@pytest.mark.parametrize(
+    ("q", "is_found"),
+    [
+        ("Blue", True),
+        ("mug blu", True),
+        ("GRÖß", True),
+        ("x'y\\z:* & |", True),
+        ("mug-blue/x'y\\", True),
+        ("blue red", False),
+        ("lue", False),
+        ("!", False),
+        ("' | 'blue", True),
+        ("@", False),
+        ("=mug", True),
+        ("ø 😀", False),
+    ],
+)
+def test_a_search_takes_words_and_signs_as_they_are(
+    shop: Shop, make_shop: MakeShop, q: str, is_found: bool
+) -> None:
+    shop.product("MUG-BLUE/X'Y\\Z:*", name="Größe L, 3.5 dl")
+    shop.product("TEA", name="Green tea")
+    make_shop().product("MUG-BLUE", name="Größe XYZ")
+
+    rows = shop.api.get(f"{BASE}/products", q=q).json()["results"]
+
+    assert [row["sku"] for row in rows] == ["MUG-BLUE/X'Y\\Z:*"] * is_found
 
 
 def test_put_by_sku_makes_then_replaces(shop: Shop) -> None:

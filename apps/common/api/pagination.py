@@ -15,6 +15,7 @@ from rest_framework.utils.urls import replace_query_param
 from apps.common.api.fields import QueryInteger
 from apps.common.api.responses import Json
 from apps.common.api.serializers import Query
+from apps.common.keyset import newer, older
 
 M = TypeVar("M", bound=Model)
 
@@ -72,18 +73,18 @@ def keyset_page(
     """One page of `rows` as `{"results", "next", "previous"}`; `query` is a parsed PageQuery.
 
     Several querysets, which have no row in common, are one list: where no index has what all of them ask
-    for in order, but one has what each asks for.
+    for in order, but one has what each asks for. How each is read: apps.common.keyset.
     """
     parts = [rows] if isinstance(rows, QuerySet) else rows
     limit: int = query["limit"]
     cursor: Cursor | None = query.get("cursor")
     if cursor is not None and cursor.backwards:
-        found = _first([each.filter(pk__gt=cursor.id) for each in parts], "pk", limit + 1)
+        found = _first([newer(each, cursor.id) for each in parts], "pk", limit + 1)
         more_before, more_after = len(found) > limit, True
         found = found[:limit][::-1]
     else:
-        after = parts if cursor is None else [each.filter(pk__lt=cursor.id) for each in parts]
-        found = _first(after, "-pk", limit + 1)
+        after = None if cursor is None else cursor.id
+        found = _first([older(each, after) for each in parts], "-pk", limit + 1)
         more_before, more_after = cursor is not None, len(found) > limit
         found = found[:limit]
     return Json(
@@ -96,7 +97,7 @@ def keyset_page(
 
 
 def _first(parts: "Sequence[QuerySet[M]]", order: str, count: int) -> list[M]:
-    cut = [each.order_by(order)[:count] for each in parts]
+    cut = [each[:count] for each in parts]
     if len(cut) == 1:
         return list(cut[0])
     return list(cut[0].union(*cut[1:], all=True).order_by(order)[:count])

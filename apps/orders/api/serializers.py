@@ -237,7 +237,9 @@ class PaymentInput(Body):
 
 class ProductsQuery(PageQuery):
     q = serializers.CharField(
-        required=False, max_length=100, help_text="The start of a sku, or part of a name."
+        required=False,
+        max_length=100,
+        help_text="The start of a sku, or words of sku and name, each by its start; in either case.",
     )
     sku = serializers.CharField(required=False, max_length=100)
     currency = serializers.CharField(required=False, max_length=3)
