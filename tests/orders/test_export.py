@@ -150,7 +150,7 @@ def test_who_may_not_read_orders_may_not_export_them(stocked: Shop, api: Any) ->
 
 
 def test_memory_does_not_grow_with_the_orders(stocked: Shop) -> None:
-    add_orders(stocked, 3000)
+    add_orders(stocked, 1000)
 
     def peak(count: int) -> int:
         mine = orders(stocked.api.account.id)
@@ -166,7 +166,7 @@ def test_memory_does_not_grow_with_the_orders(stocked: Shop) -> None:
 
     peak(100)  # what is imported and remembered once
 
-    assert peak(3000) < 1.5 * peak(300)
+    assert peak(1000) < 1.5 * peak(150)
 
 
 def test_no_transaction_and_no_connection_is_held_between_two_chunks(stocked: Shop) -> None:

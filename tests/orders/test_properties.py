@@ -96,8 +96,9 @@ def test_no_body_is_a_500(make_shop: MakeShop, call: str, odd: Any, key: str | N
         "storefront": shop.storefront["id"],
         "product": shop.product("MUG", stock=10)["id"],
         "order": shop.advance(shop.order(("MUG", 2)), "confirmed")["id"],
-        "shipped": shop.advance(shop.order(("MUG", 2)), "confirmed", "shipped")["id"],
     }
+    if "{shipped}" in call:
+        ids["shipped"] = shop.advance(shop.order(("MUG", 2)), "confirmed", "shipped")["id"]
     method, path = call.format(**ids).split(" ")
     body = {name: VALID[name] for name in NEEDED[call]} | odd if isinstance(odd, dict) else odd
 
