@@ -13,6 +13,16 @@ def _minor_units() -> dict[str, int]:
 # ISO 4217 code -> number of decimals of its minor unit (EUR 2, JPY 0, KWD 3).
 MINOR_UNITS: dict[str, int] = _minor_units()
 
+# The same of every currency that has not two, for amounts in one that a newer data set has dropped: money
+# that was once written down is shown as it was then. A currency is added here when ISO adds it.
+_ODD_ONES = {
+    0: {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND"}
+    | {"VUV", "XAF", "XOF", "XPF"},
+    3: {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"},
+    4: {"CLF", "UYW"},
+}
+_NOT_TWO = {code: decimals for decimals, codes in _ODD_ONES.items() for code in codes}
+
 
 def is_currency(code: str) -> bool:
     """Whether `code` is an active ISO 4217 currency that has minor units (XAU and the like have none)."""
@@ -21,7 +31,7 @@ def is_currency(code: str) -> bool:
 
 def display(amount: int, currency: str) -> str:
     """For people: `display(123456, "EUR")` is `1,234.56 EUR`."""
-    decimals = MINOR_UNITS[currency]
+    decimals = MINOR_UNITS.get(currency, _NOT_TWO.get(currency, 2))
     sign, digits = "-" if amount < 0 else "", abs(amount)
     whole, part = divmod(digits, 10**decimals)
     tail = f".{part:0{decimals}d}" if decimals else ""

@@ -32,6 +32,18 @@ def test_what_is_displayed_is_the_exact_amount(amount: int, currency: str) -> No
     assert code == currency
 
 
+@pytest.mark.parametrize("currency", sorted(MINOR_UNITS))
+def test_a_currency_that_the_data_set_drops_is_displayed_as_before(
+    currency: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = display(123456789, currency)
+
+    monkeypatch.delitem(MINOR_UNITS, currency)
+
+    assert not is_currency(currency)
+    assert display(123456789, currency) == before
+
+
 @pytest.mark.parametrize("code", ["EUR", "USD", "JPY", "KWD", "CHF", "CLF"])
 def test_an_active_currency_is_one(code: str) -> None:
     assert is_currency(code)
