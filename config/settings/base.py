@@ -109,6 +109,8 @@ USE_I18N = False
 USE_TZ = True
 
 EMAIL_BACKEND = env.EMAIL_URL["EMAIL_BACKEND"]
+if EMAIL_BACKEND == "django.core.mail.backends.console.EmailBackend":
+    EMAIL_BACKEND = "apps.common.consolemail.EmailBackend"  # the same, attachments in a line each
 EMAIL_HOST = env.EMAIL_URL["EMAIL_HOST"]
 EMAIL_PORT = env.EMAIL_URL["EMAIL_PORT"]
 EMAIL_HOST_USER = env.EMAIL_URL["EMAIL_HOST_USER"]
