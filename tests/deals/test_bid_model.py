@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
@@ -188,7 +189,8 @@ def refused(call: Any) -> None:
     raise AssertionError("this should have been refused")
 
 
-def test_services_do_as_the_model_does(make_account: MakeAccount) -> None:
+@pytest.mark.parametrize("examples", [5, pytest.param(30, marks=pytest.mark.slow)])
+def test_services_do_as_the_model_does(make_account: MakeAccount, examples: int) -> None:
     class InThisDatabase(Market):
         seller = make_account()
         bidders = [make_account() for _ in range(3)]
@@ -196,4 +198,4 @@ def test_services_do_as_the_model_does(make_account: MakeAccount) -> None:
     for bidder in InThisDatabase.bidders:
         grant_authorization(seller_id=InThisDatabase.seller.id, buyer=bidder.slug, actor=SOMEBODY)
 
-    run_machine(InThisDatabase, settings=settings(max_examples=15, stateful_step_count=20))
+    run_machine(InThisDatabase, settings=settings(max_examples=examples, stateful_step_count=20))

@@ -227,8 +227,9 @@ def test_no_bid_slips_past_a_revocation(
         assert not Bid.objects.filter(bidder_id=client.account.id, status__in=OPEN).exists()
 
 
+@pytest.mark.parametrize("turns", [6, pytest.param(25, marks=pytest.mark.slow)])
 def test_everybody_at_everything_leaves_no_contradiction(
-    seller: ApiClient, make_bidder: MakeBidder, deals: Deals
+    seller: ApiClient, make_bidder: MakeBidder, deals: Deals, turns: int
 ) -> None:
     """Whatever each step answers, they never wait for each other in a circle, and the rows agree."""
     posted = [deals(), deals(auto_accept_at=95), deals(auction=auction(buy_now=390))]
@@ -259,7 +260,7 @@ def test_everybody_at_everything_leaves_no_contradiction(
     def work(n: int) -> set[int]:
         chance = random.Random(n)
         client = seller if n < 3 else clients[n % 5]
-        return {act(chance, client) for _ in range(15)}
+        return {act(chance, client) for _ in range(turns)}
 
     codes = set().union(*concurrently(10, work))
 

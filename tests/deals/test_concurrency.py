@@ -45,16 +45,19 @@ def test_puts_without_a_condition_all_count(seller: ApiClient, deals: Deals) -> 
     assert types(deal["id"]) == ["deal.created"] + ["deal.updated"] * 8
 
 
-def test_deal_and_items_are_always_of_one_moment(seller: ApiClient, deals: Deals) -> None:
+@pytest.mark.parametrize("turns", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_deal_and_items_are_always_of_one_moment(
+    seller: ApiClient, deals: Deals, turns: int
+) -> None:
     deal = deals(name="0", items=[{"name": "0", "price": 0}] * 20)
     path = f"{DEALS}/{deal['id']}"
 
     def work(n: int) -> list[dict[str, Any]]:
         if n == 0:
-            return [seller.get(path).json() for _ in range(60)]
+            return [seller.get(path).json() for _ in range(4 * turns)]
         if n == 1:
-            return [seller.get(DEALS).json()["results"][0] for _ in range(60)]
-        names = [f"{n}.{turn}" for turn in range(15)]
+            return [seller.get(DEALS).json()["results"][0] for _ in range(4 * turns)]
+        names = [f"{n}.{turn}" for turn in range(turns)]
         items = [[{"name": name, "price": 0}] * 20 for name in names]
         return [
             seller.put(path, body(name=name, items=its)).json()

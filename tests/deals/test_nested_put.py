@@ -3,7 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.common.actor import Actor, ActorKind
@@ -22,19 +23,28 @@ step = st.tuples(st.none() | st.integers(0, 6), item, st.booleans())
 puts = st.lists(st.lists(step, min_size=1, max_size=6), max_size=5)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(item, min_size=1, max_size=6), puts)
-def test_items_are_exactly_those_sent(
-    make_account: MakeAccount, first: list[dict[str, Any]], puts: list[list[Any]]
-) -> None:
+@pytest.mark.parametrize("examples", [12, pytest.param(60, marks=pytest.mark.slow)])
+def test_items_are_exactly_those_sent(make_account: MakeAccount, examples: int) -> None:
     account = make_account()
-    deal = create_deal(seller_id=account.id, terms=body(items=first), actor=SELLER)
+
+    @settings(max_examples=examples)
+    @given(st.lists(item, min_size=1, max_size=6), puts)
+    def check(first: list[dict[str, Any]], puts: list[list[Any]]) -> None:
+        are_exactly_those_sent(account.id, first, puts)
+
+    check()
+
+
+def are_exactly_those_sent(
+    seller_id: UUID, first: list[dict[str, Any]], puts: list[list[Any]]
+) -> None:
+    deal = create_deal(seller_id=seller_id, terms=body(items=first), actor=SELLER)
     versions = 1
 
     for steps in puts:
         before = stored(deal)
         sent = resolve(before, steps)
-        edit_deal(seller_id=account.id, deal_id=deal.id, changes=body(items=sent), actor=SELLER)
+        edit_deal(seller_id=seller_id, deal_id=deal.id, changes=body(items=sent), actor=SELLER)
         after = stored(deal)
 
         assert [(one["name"], one["price"]) for one in after] == [
