@@ -33,6 +33,21 @@ class Trigger(models.TextChoices):
     MANUAL = "manual"
 
 
+class SchemaPolicy(models.TextChoices):
+    """What becomes of records that do not look like those before them."""
+
+    EVOLVE = "evolve"  # they are stored, and the schema has a new version
+    FREEZE = "freeze"  # the run fails, and nothing of the page is stored
+    REJECT = "reject"  # they go to the rejected ones, the others are stored
+
+
+class Edge(models.TextChoices):
+    """Where a consumer may be set to without an offset."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
 class Change(models.TextChoices):
     """What a version of a record tells."""
 

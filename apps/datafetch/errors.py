@@ -31,6 +31,22 @@ class TooManyStreams(Conflict):
     code = "too_many_streams"
 
 
+class ConsumerNotFound(NotFound):
+    code = "consumer_not_found"
+
+
+class TooManyConsumers(Conflict):
+    """The stream has as many consumers as it may have."""
+
+    code = "too_many_consumers"
+
+
+class ConsumerMoved(Conflict):
+    """The consumer is not where its client believes it to be."""
+
+    code = "consumer_moved"
+
+
 class StreamInvalid(Invalid):
     """The parts of a stream's configuration do not fit together."""
 
@@ -40,3 +56,15 @@ class StreamInvalid(Invalid):
     def at(cls, pointer: str, code: str, detail: str) -> Self:
         """The error, pointing at one wrong place."""
         return cls(detail, faults=[Fault(pointer, code, detail)])
+
+
+class RecordsInvalid(StreamInvalid):
+    """Records cannot be had like this."""
+
+    code = "invalid"
+
+
+class ConsumerInvalid(StreamInvalid):
+    """A consumer cannot be moved there, or not like this."""
+
+    code = "consumer_invalid"

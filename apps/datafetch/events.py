@@ -17,7 +17,7 @@ from apps.common.schemas import (
     timestamp,
     uuid,
 )
-from apps.datafetch.enums import Health, RunStatus, State, Trigger
+from apps.datafetch.enums import Health, RunStatus, SchemaPolicy, State, Trigger
 from apps.datafetch.models import Progress, Run, Stream
 from apps.events.catalogue import define
 
@@ -123,6 +123,7 @@ STREAM = component(
             "headers": free_object("Null stands for a secret."),
             "params": free_object("Null stands for a secret."),
             "mapping": nullable(free_object("Name of a field → JMESPath.")),
+            "schema_policy": enum(SchemaPolicy.values, "What becomes of records with a new form."),
             "rate_limit": nullable(number("Requests a second at most.")),
             "version": integer(),
             "created_at": timestamp(),
@@ -144,6 +145,7 @@ STREAM = component(
         "headers": {},
         "params": {},
         "mapping": None,
+        "schema_policy": "evolve",
         "rate_limit": None,
         "version": 1,
         "created_at": "2026-11-21T09:00:00.000000Z",
@@ -158,6 +160,28 @@ STREAMS = component(
     example={"results": []},
 )
 
+SCHEMA_CHANGE = component(
+    "StreamSchemaChange",
+    obj(
+        {
+            "id": uuid(),
+            "name": string(),
+            "schema_policy": enum(SchemaPolicy.values),
+            "number": integer("Of the schema that is in force: the new one, if it evolves."),
+            "added": array(string(), "Fields that are new."),
+            "widened": array(string(), "Fields with values of types that are new."),
+        }
+    ),
+    example={
+        "id": RUN_EXAMPLE["stream_id"],
+        "name": "Shop orders",
+        "schema_policy": "evolve",
+        "number": 2,
+        "added": ["discount"],
+        "widened": ["total"],
+    },
+)
+
 STARTED = define("stream.started", "A stream was started; it runs by its schedule.", STATUS)
 STOPPED = define("stream.stopped", "A stream was stopped.", STATUS)
 RUN_SUCCEEDED = define(
@@ -165,6 +189,10 @@ RUN_SUCCEEDED = define(
 )
 RUN_FAILED = define("stream.run_failed", "A run was given up; `last_run.error` says why.", STATUS)
 RECOVERED = define("stream.recovered", "A run succeeded after others had failed.", STATUS)
+
+SCHEMA_CHANGED = define(
+    "stream.schema_changed", "Records came that do not look like those before.", SCHEMA_CHANGE
+)
 
 
 def run_object(run: Run) -> dict[str, Any]:
@@ -196,6 +224,20 @@ def status_object(stream: Stream) -> dict[str, Any]:
     return {"id": str(stream.id), "name": stream.name, **_status(stream)}
 
 
+def schema_change_object(
+    stream: Stream, number: int, *, added: list[str], widened: list[str]
+) -> dict[str, Any]:
+    """What is new about a stream's records."""
+    return {
+        "id": str(stream.id),
+        "name": stream.name,
+        "schema_policy": stream.schema_policy,
+        "number": number,
+        "added": added,
+        "widened": widened,
+    }
+
+
 def stream_object(stream: Stream) -> dict[str, Any]:
     """A stream as its owner sees it: everything but its secrets."""
     return {
@@ -212,6 +254,7 @@ def stream_object(stream: Stream) -> dict[str, Any]:
         "headers": {**stream.headers, **dict.fromkeys(stream.secret_headers)},
         "params": {**stream.params, **dict.fromkeys(stream.secret_params)},
         "mapping": stream.mapping,
+        "schema_policy": stream.schema_policy,
         "rate_limit": stream.rate_limit,
         "version": stream.version,
         "created_at": rfc3339(stream.created_at),

@@ -1,6 +1,10 @@
 """What a stream may cost, and how patient its worker is."""
 
 STREAMS_PER_ACCOUNT = 1000
+CONSUMERS_PER_STREAM = 100
+# Of records in memory at once while they are served.
+CHUNK_RECORDS = 2000
+CHUNK_BYTES = 4 * 1024 * 1024
 # Threads of one worker process that read streams at once; the others of its queue are for other jobs.
 READERS = 4
 # Seconds that a worker stays with one stream before it looks whether others wait.

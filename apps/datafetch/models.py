@@ -12,7 +12,7 @@ from apps.common import partitions
 from apps.common.encryption import EncryptedTextField
 from apps.common.ids import uuid7
 from apps.common.leases import Leased
-from apps.datafetch.enums import Change, RunStatus, State, Trigger
+from apps.datafetch.enums import Change, RunStatus, SchemaPolicy, State, Trigger
 
 RUNS_KEPT = timedelta(days=30)
 # How long a version is kept that is no longer the present one.
@@ -45,6 +45,9 @@ class Stream(models.Model):
     secret_params = ArrayField(models.TextField(), default=list, help_text="Names alone.")
     secrets = EncryptedTextField(help_text="JSON: of auth, headers and params what is secret.")
     mapping: "models.JSONField[Any, Any]" = models.JSONField(null=True)
+    schema_policy = models.CharField(
+        max_length=10, choices=SchemaPolicy, default=SchemaPolicy.EVOLVE, db_default="evolve"
+    )
     rate_limit = models.FloatField(null=True, help_text="Requests a second at most.")
     state = models.CharField(max_length=10, choices=State, default=State.STOPPED)
     version = models.PositiveIntegerField(default=1, editable=False)
@@ -62,6 +65,10 @@ class Stream(models.Model):
             models.CheckConstraint(
                 condition=models.Q(rate_limit=None) | models.Q(rate_limit__gt=0),
                 name="stream_rate_limit",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(schema_policy__in=SchemaPolicy.values),
+                name="stream_schema_policy",
             ),
         ]
         indexes = [
@@ -113,6 +120,9 @@ class Progress(Leased):
     token_expires_at = models.DateTimeField(null=True)
     last_offset = models.BigIntegerField(default=0)
     record_count = models.BigIntegerField(default=0, help_text="Records that are there at present.")
+    strangers: "models.JSONField[Any, Any]" = models.JSONField(
+        null=True, help_text="Fields and types that the policy did not let in, as told."
+    )
     failures = models.PositiveIntegerField(default=0, help_text="Failed runs in a row.")
     succeeded_at = models.DateTimeField(null=True)
     paused_at = models.DateTimeField(
@@ -330,6 +340,12 @@ class SchemaVersion(models.Model):
     stream = models.ForeignKey(Stream, models.CASCADE, related_name="+")
     number = models.PositiveIntegerField()
     schema: "models.JSONField[Any, Any]" = models.JSONField()
+    shape = models.BinaryField(
+        max_length=16,
+        default=bytes,
+        db_default=b"",
+        help_text="Digest of the mapping that it came by.",
+    )
     run_id = models.UUIDField()
     created_at = models.DateTimeField(db_default=Now())
 

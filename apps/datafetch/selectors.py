@@ -1,11 +1,14 @@
 """Reads of streams, their runs and records, each within the rows that the caller may see."""
 
+from collections.abc import Iterator
+from datetime import datetime
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Func, IntegerField, Q, QuerySet
 
 from apps.datafetch.errors import RunNotFound, StreamNotFound
-from apps.datafetch.models import Record, Run, Stream
+from apps.datafetch.limits import CHUNK_BYTES, CHUNK_RECORDS
+from apps.datafetch.models import Consumer, Record, Rejected, Run, SchemaVersion, Stream
 
 
 def streams(account_id: UUID) -> QuerySet[Stream]:
@@ -38,9 +41,87 @@ def run(account_id: UUID, stream_id: UUID, run_id: UUID) -> Run:
     return found
 
 
-def records(of: Stream, *, after: int) -> QuerySet[Record]:
-    """Versions of records past an offset, in the order of offsets.
+def schemas(of: Stream) -> QuerySet[SchemaVersion]:
+    """The versions of a stream's schema."""
+    return SchemaVersion.objects.filter(stream=of)
 
-    Commits follow that order, so what is not there yet comes after all that is.
+
+def newest_schema(of: Stream) -> SchemaVersion | None:
+    """The one in force; None before the first record."""
+    return schemas(of).order_by("-number").first()
+
+
+def rejected(of: Stream) -> QuerySet[Rejected]:
+    """Records that could not be taken in; they are kept for 30 days."""
+    return Rejected.objects.filter(stream=of)
+
+
+def consumers(of: Stream) -> QuerySet[Consumer]:
+    """The named readers of a stream."""
+    return Consumer.objects.filter(stream=of)
+
+
+def records(of: Stream, *, as_of: datetime | None = None) -> QuerySet[Record]:
+    """All versions of records, or those alone that were the present ones at a time.
+
+    In the order of offsets, which commits follow: what is not there yet comes after all that is.
     """
-    return Record.objects.filter(stream_id=of.id, offset__gt=after).order_by("offset")
+    rows = Record.objects.filter(stream_id=of.id).order_by("offset")
+    if as_of is not None:
+        was_present = Q(superseded_at=None) | Q(superseded_at__gt=as_of)
+        rows = rows.filter(was_present, fetched_at__lte=as_of)
+    return rows
+
+
+def next_records(rows: QuerySet[Record], *, after: int, most: int) -> list[Record]:
+    """The first `most` of `rows` past an offset, or fewer that fill CHUNK_BYTES (but one at least).
+
+    Sizes are looked at first: a hundred records may have a hundred megabytes.
+    """
+    later = rows.filter(offset__gt=after)
+    sizes = later.annotate(size=_OctetLength("data")).values_list("offset", "size")[:most]
+    total, end = 0, None
+    for offset, size in sizes:
+        total += size
+        if end is not None and total > CHUNK_BYTES:
+            break
+        end = offset
+    return list(later.filter(offset__lte=end)) if end is not None else []
+
+
+def records_in_chunks(
+    rows: QuerySet[Record], *, after: int, most: int | None
+) -> Iterator[list[Record]]:
+    """`rows` past an offset, up to `most`, a chunk at a time: each is a read of its own, so that no
+    transaction stays open however long the reader takes."""
+    left = most
+    while left is None or left > 0:
+        size = CHUNK_RECORDS if left is None else min(left, CHUNK_RECORDS)
+        found = next_records(rows, after=after, most=size)
+        if not found:
+            return
+        yield found
+        after = found[-1].offset
+        left = None if left is None else left - len(found)
+
+
+def offset_before(of: Stream, moment: datetime, last: int) -> int:
+    """The offset after which all records come that were fetched at `moment` or later.
+
+    Found by halving: times grow with the offsets, and an index of them would be as large as the offsets'.
+    """
+    rows, low, high = records(of), 0, last
+    while low < high:
+        middle = (low + high + 1) // 2
+        nearest = rows.filter(offset__lte=middle).order_by("-offset").values_list("fetched_at")
+        found = nearest.first()
+        if found is None or found[0] < moment:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+class _OctetLength(Func):
+    function = "octet_length"  # which does not unpack a large value
+    output_field = IntegerField()

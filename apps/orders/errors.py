@@ -1,6 +1,6 @@
 """What can go wrong with storefronts, products, stock and orders."""
 
-from apps.common.errors import Conflict, Invalid, NotFound, Unavailable
+from apps.common.errors import Conflict, Invalid, NotFound
 
 
 class StorefrontNotFound(NotFound):
@@ -91,10 +91,3 @@ class OrderInvalid(Invalid):
     """An order names something that does not exist, or that cannot be sold this way."""
 
     code = "invalid"
-
-
-class TooManyExports(Unavailable):
-    """A process has no thread to spare for another stream."""
-
-    code = "too_many_exports"
-    title = "Too many exports are running"

@@ -84,13 +84,17 @@ class Household:
 
     def _fetch(self, receiver: Receiver, number: int) -> None:
         """A stream with a secret, and a run of it that is done when the jobs have run."""
+        body = b'[{"id": 1, "name": "household record"}, {"name": "household record without id"}]'
         path = f"/household-records-{number}"
-        receiver.answer(path, Answer(200, b'[{"id": 1, "name": "household record"}]'))
+        receiver.answer(path, Answer(200, body))
         self._secrets.append(f"household-stream-secret-{number}")
         auth = {"type": "bearer", "token": self._secrets[-1]}
         stream = {"name": "Household stream", "url": receiver.url(path), "auth": auth}
         made = self._make("streams", {**stream, "primary_key": "id"}, "stream_id")
         self._make(f"streams/{made['id']}/run", {}, "run_id")
+        self.ids["consumer"] = f"household-reader-{number}"
+        reader = f"/api/v1/streams/{made['id']}/consumers/{self.ids['consumer']}/commit"
+        assert self.client.post(reader, {"offset": 0}).status_code == 200
 
     def _make(self, collection: str, body: dict[str, Any], parameter: str) -> dict[str, Any]:
         answer = self.client.post(f"/api/v1/{collection}", body)

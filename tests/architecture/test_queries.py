@@ -26,7 +26,7 @@ def queries_of_lists(household: Household) -> dict[str, int]:
     for each in household.reads():
         url = each.url(household.ids)
         answer = household.client.get(url)
-        if "json" in answer.headers["Content-Type"] and "next" in answer.json():
+        if answer.headers["Content-Type"] == "application/json" and "next" in answer.json():
             with CaptureQueriesContext(connection) as queries:
                 household.client.get(url)
             counts[str(each)] = len(queries)

@@ -11,8 +11,8 @@ import pytest
 from django.db import connection
 
 from apps.common import clock
+from apps.common.api import streaming
 from apps.common.ids import uuid7, uuid7_at
-from apps.orders.api import export_views
 from apps.orders.api.exports import ndjson
 from apps.orders.models import Order, OrderLine, Product, Storefront
 from apps.orders.selectors import orders, whole_orders
@@ -193,19 +193,19 @@ def test_orders_placed_meanwhile_neither_disturb_nor_repeat(stocked: Shop) -> No
 def test_a_client_that_goes_away_gives_its_place_back(stocked: Shop) -> None:
     add_orders(stocked, 450)
 
-    for _ in range(export_views.MAX_STREAMS_OF_ACCOUNT * 2):
+    for _ in range(streaming.MAX_STREAMS_OF_ACCOUNT * 2):
         answer = export(stocked)
         next(iter(answer.streaming_content))
         answer.close()
 
-    assert export_views.streams._sending.total() == 0
+    assert streaming.streams._sending.total() == 0
 
 
 def test_an_account_has_a_few_streams_and_the_next_is_asked_to_wait(
     stocked: Shop, make_shop: MakeShop
 ) -> None:
     stocked.order()
-    held = [export(stocked) for _ in range(export_views.MAX_STREAMS_OF_ACCOUNT)]
+    held = [export(stocked) for _ in range(streaming.MAX_STREAMS_OF_ACCOUNT)]
     for answer in held:
         next(iter(answer.streaming_content))
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.datafetch.api import views
+from apps.datafetch.api import consumer_views, record_views, views
 
 urlpatterns = [
     path("streams", views.StreamsView.as_view()),
@@ -12,5 +12,18 @@ urlpatterns = [
     path("streams/<uuid:stream_id>/run", views.RunNowView.as_view()),
     path("streams/<uuid:stream_id>/runs", views.RunsView.as_view()),
     path("streams/<uuid:stream_id>/runs/<uuid:run_id>", views.RunView.as_view()),
-    path("streams/<uuid:stream_id>/records", views.RecordsView.as_view()),
+    path("streams/<uuid:stream_id>/records", record_views.RecordsView.as_view()),
+    path("streams/<uuid:stream_id>/schemas", record_views.SchemasView.as_view()),
+    path("streams/<uuid:stream_id>/rejected", record_views.RejectedView.as_view()),
+    path("streams/<uuid:stream_id>/consumers", consumer_views.ConsumersView.as_view()),
+    path(
+        "streams/<uuid:stream_id>/consumers/<str:consumer>", consumer_views.ConsumerView.as_view()
+    ),
+    path(
+        "streams/<uuid:stream_id>/consumers/<str:consumer>/commit",
+        consumer_views.CommitView.as_view(),
+    ),
+    path(
+        "streams/<uuid:stream_id>/consumers/<str:consumer>/seek", consumer_views.SeekView.as_view()
+    ),
 ]

@@ -5,11 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
-from rest_framework.utils.urls import replace_query_param
 
 from apps.common.api.conditional import etag, if_match, not_modified
 from apps.common.api.idempotency import idempotent
@@ -21,8 +19,7 @@ from apps.common.api.views import ApiView
 from apps.common.outgoing import guard
 from apps.common.schemas import page
 from apps.datafetch import selectors
-from apps.datafetch.api.representations import RECORD, record_object
-from apps.datafetch.api.serializers import NoBody, RecordsQuery, RunInput, StreamInput
+from apps.datafetch.api.serializers import NoBody, RunInput, StreamInput
 from apps.datafetch.errors import (
     AlreadyRunning,
     NotRunning,
@@ -354,36 +351,6 @@ class RunView(ApiView):
         run = selectors.run(self.principal.account_id, stream_id, run_id)
         tag = etag(run.requests, run.pages, run.status, bool(run.error))
         return not_modified(request, tag) or Json(run_object(run), headers={"ETag": tag})
-
-
-@extend_schema(tags=["Streams"])
-class RecordsView(ApiView):
-    """What a stream has fetched."""
-
-    scope = "streams"
-    not_found = _NO_STREAM
-
-    @extend_schema(
-        operation_id="list_stream_records",
-        summary="Read records from an offset on",
-        description=(
-            "Versions of records in the order in which they were stored. Whoever remembers the last offset "
-            "that it has read misses nothing."
-        ),
-        parameters=[RecordsQuery],
-        responses={200: page(RECORD)},
-    )
-    def get(self, request: Request, stream_id: UUID) -> HttpResponse:
-        query = parse_query(RecordsQuery, request)
-        stream = selectors.stream(self.principal.account_id, stream_id)
-        found = list(selectors.records(stream, after=query["after"])[: query["limit"] + 1])
-        shown = found[: query["limit"]]
-        url = request.build_absolute_uri()
-        more = (
-            replace_query_param(url, "after", shown[-1].offset) if len(found) > len(shown) else None
-        )
-        results = [record_object(one, orjson.Fragment(one.data)) for one in shown]
-        return Json({"results": results, "next": more, "previous": None})
 
 
 def _etag(stream: Stream) -> str:

@@ -19,8 +19,9 @@ from apps.common.leases import claim, settle
 from apps.common.outgoing.pooled import Answer
 from apps.common.wakeups import wake
 from apps.datafetch import limits
+from apps.datafetch.enums import SchemaPolicy
 from apps.datafetch.models import Progress, Run, Stream
-from apps.datafetch.services import budgets, runs, storing
+from apps.datafetch.services import budgets, runs, schemas, storing
 from apps.datafetch.services.checkpoints import Checkpoint
 from apps.datafetch.services.schedule import retry_delay
 from apps.datafetch.services.storing import ConfigurationChanged, Fetched, Known
@@ -176,7 +177,7 @@ class _Turn:
     ) -> Fetched:
         steps = Steps()
         document = asking.document_of(answer)
-        page = shaping.shape(self.source, document, steps)
+        page = self._shaped(document, steps)
         if page.count and digest.hex() == before.digest:
             detail = f"Page {before.page + 1} has the same body as the one before it."
             raise SourceFailed("pagination_loop", detail)
@@ -207,7 +208,21 @@ class _Turn:
             packed=answer.packed,
             records=tuple(page.records.values()),
             refused=tuple(page.refused),
+            form=page.form,
+            form_shape=self.source.form,
+            strangers=page.strangers,
         )
+
+    def _shaped(self, document: Any, steps: Steps) -> shaping.Shape:
+        """The records of a page; under the policy `freeze` all of them have the form that is known."""
+        bound_to = schemas.binding(self.stream, self.progress, self.run, self.source)
+        page = shaping.shape(self.source, document, steps, bound_to)
+        if page.strangers and self.stream.schema_policy == SchemaPolicy.FREEZE:
+            schemas.refuse(self.stream, self.progress, page.strangers)
+            names = ", ".join(sorted(page.strangers))[:300]
+            detail = f"schema_policy is freeze, and these fields are new or of a new type: {names}"
+            raise SourceFailed("schema_changed", detail)
+        return page
 
     def _ask(self, asked: Asked, before: Checkpoint, known: Known | None) -> tuple[Answer, int]:
         """The answer and how many requests it took: a token that is refused is fetched anew, once."""
@@ -292,6 +307,7 @@ def source_of(stream: Stream) -> Source:
         params=stream.params,
         secrets=orjson.loads(stream.secrets or "{}"),
         mapping=stream.mapping,
+        schema_policy=stream.schema_policy,
     )
 
 

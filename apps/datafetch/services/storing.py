@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -14,8 +14,9 @@ from apps.common.encryption import EncryptedTextField
 from apps.common.ids import uuid7
 from apps.datafetch.limits import BRAKE_LEAST, BRAKE_SHARE, LEASE_SECONDS, MAX_REJECTED_KEPT
 from apps.datafetch.models import Page, Progress, Rejected, Run, Stream
-from apps.datafetch.services import runs
+from apps.datafetch.services import runs, schemas
 from apps.datafetch.services.checkpoints import Checkpoint
+from apps.datafetch.sources.forms import Form
 from apps.datafetch.sources.pagination import Position, may_shift
 from apps.datafetch.sources.shaping import Refused, Shaped
 from apps.datafetch.sources.source import Asked
@@ -116,6 +117,9 @@ class Fetched:
     packed: bytes | None = None
     records: tuple[Shaped, ...] = ()
     refused: tuple[Refused, ...] = ()
+    form: Form = field(default_factory=dict)
+    form_shape: bytes = b""
+    strangers: Form = field(default_factory=dict)
 
 
 def key_number(key: str) -> int:
@@ -140,10 +144,16 @@ def store(
         last_offset, progress.stop_requested, version = row
         if version != stream.version:
             raise ConfigurationChanged
-        added, changed = _take_in(cursor, fetched.records, stream, run, last_offset)
+        added, changed = 0, 0
+        if fetched.records:
+            number = schemas.keep(stream, progress, run, fetched.form, fetched.form_shape)
+            added, changed = _take_in(
+                cursor, fetched.records, [stream.id, run.id, last_offset, number]
+            )
         if fetched.unchanged is None:
             cursor.execute(_KEEP_PAGE, _page_row(stream, run, fetched, after))
             _keep_refused(stream, run, fetched.refused)
+            schemas.tell_of_strangers(stream, progress, fetched.strangers)
         cursor.execute(_ADVANCE, _figures(progress, run, fetched, after, added, changed))
     progress.attempt = progress.claims = 0
 
@@ -167,18 +177,12 @@ def finish(stream: Stream, progress: Progress, run: Run, reached: Checkpoint) ->
     return None
 
 
-def _take_in(
-    cursor: Any, records: tuple[Shaped, ...], stream: Stream, run: Run, last_offset: int
-) -> tuple[int, int]:
-    """How many records are new and how many changed."""
-    if not records:
-        return 0, 0
+def _take_in(cursor: Any, records: tuple[Shaped, ...], store_as: list[Any]) -> tuple[int, int]:
+    """How many records are new and how many changed; `store_as` is what datafetch_store asks for."""
     cursor.execute(_INCOMING)
     with cursor.copy("COPY datafetch_incoming (n, key, hash, data) FROM STDIN") as copy:
         copy.write(_copied(records))
-    cursor.execute(
-        "SELECT * FROM datafetch_store(%s, %s, %s, %s)", [stream.id, run.id, last_offset, None]
-    )
+    cursor.execute("SELECT * FROM datafetch_store(%s, %s, %s, %s)", store_as)
     added, changed = cursor.fetchone()
     return int(added), int(changed)
 

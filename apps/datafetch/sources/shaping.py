@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from apps.datafetch.limits import MAX_KEY_LENGTH, MAX_RECORD_BYTES
-from apps.datafetch.sources import cursors
+from apps.datafetch.sources import cursors, forms
 from apps.datafetch.sources.expressions import ExpressionFailed, Steps
 from apps.datafetch.sources.failures import SourceFailed
+from apps.datafetch.sources.forms import Form
 from apps.datafetch.sources.source import Source
 
 MAX_REJECTED_BYTES = 16_384
@@ -33,12 +34,17 @@ class Refused(NamedTuple):
 
 @dataclass(slots=True)
 class Shape:
-    """What is on a page. Of several records with one key the last counts; `count` counts them all."""
+    """What is on a page. Of several records with one key the last counts; `count` counts them all.
+
+    `form` is that of the records, `strangers` what of the others did not fit.
+    """
 
     count: int
     records: dict[str, Shaped] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     greatest: Any = None
+    form: Form = field(default_factory=dict)
+    strangers: Form = field(default_factory=dict)
 
 
 class _Unfit(Exception):
@@ -48,20 +54,25 @@ class _Unfit(Exception):
         self.detail = detail
 
 
-def shape(source: Source, document: Any, steps: Steps) -> Shape:
-    """The records on a page; raises SourceFailed when there is no list of records where one should be."""
+def shape(source: Source, document: Any, steps: Steps, bound_to: Form | None = None) -> Shape:
+    """The records on a page, those refused that have not the form that they are `bound_to`; raises
+    SourceFailed when there is no list of records where one should be."""
     found = _records(source, document, steps)
     page = Shape(count=len(found))
     for raw in found:
         try:
-            record = _shaped(source, raw, steps)
+            data = _data(source, raw, steps)
+            record = _shaped(source, raw, data, steps)
             reached = source.cursor_field(raw, steps) if source.cursor_field else None
+            if bound_to is not None:
+                _require_form(bound_to, data, page.strangers)
         except ExpressionFailed as error:
             page.refused.append(Refused("expression_failed", str(error)[:500], _excerpt(raw)))
         except _Unfit as unfit:
             page.refused.append(Refused(unfit.code, unfit.detail, _excerpt(raw)))
         else:
             page.records[record.key] = record
+            forms.observe(page.form, data)
             page.greatest = cursors.greater(page.greatest, reached)
     return page
 
@@ -83,10 +94,21 @@ def _records(source: Source, document: Any, steps: Steps) -> list[Any]:
     return found
 
 
-def _shaped(source: Source, raw: Any, steps: Steps) -> Shaped:
+def _data(source: Source, raw: Any, steps: Steps) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise _Unfit("not_an_object", "A record is a JSON object.")
-    data = raw if source.fields is None else _mapped(source, raw, steps)
+    return raw if source.fields is None else _mapped(source, raw, steps)
+
+
+def _require_form(known: Form, data: dict[str, Any], strangers: Form) -> None:
+    strange = forms.strange(known, data)
+    if strange:
+        strangers.update(forms.merged(strangers, strange))
+        names = ", ".join(sorted(strange))[:300]
+        raise _Unfit("schema_mismatch", f"New to the schema, or of a new type: {names}")
+
+
+def _shaped(source: Source, raw: Any, data: dict[str, Any], steps: Steps) -> Shaped:
     key = _key(source, raw, data, steps)
     dumped = _dumped(data)
     if len(dumped) > MAX_RECORD_BYTES:

@@ -47,6 +47,7 @@ class Source:
     params: Mapping[str, str]
     secrets: Mapping[str, Mapping[str, str]]
     mapping: Mapping[str, str] | None
+    schema_policy: str = "evolve"
 
     @cached_property
     def records(self) -> Expression:
@@ -69,9 +70,24 @@ class Source:
     @cached_property
     def shape(self) -> bytes:
         """Digest of all that decides how a body is read: while it is the same, so is the reading."""
-        parts = (self.records_path, self.primary_key, self.cursor, self.pagination, self.mapping)
+        parts = (
+            self.records_path,
+            self.primary_key,
+            self.cursor,
+            self.pagination,
+            self.mapping,
+            self.schema_policy,
+        )
         return hashlib.blake2b(
             orjson.dumps(parts, option=orjson.OPT_SORT_KEYS), digest_size=16
+        ).digest()
+
+    @cached_property
+    def form(self) -> bytes:
+        """Digest of what decides how records look once they are read."""
+        return hashlib.blake2b(
+            orjson.dumps((self.records_path, self.mapping), option=orjson.OPT_SORT_KEYS),
+            digest_size=16,
         ).digest()
 
     @cached_property

@@ -1,12 +1,11 @@
 """Orders as lines of a file, for programs (NDJSON) and for spreadsheets (CSV)."""
 
-import csv
-import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
 
+from apps.common.api.streaming import csv_rows
 from apps.orders.api.representations import ADDRESS_FIELDS, own_order_object
 from apps.orders.models import Order
 from apps.orders.selectors import lines_of
@@ -34,9 +33,6 @@ COLUMNS = (
     *(f"item_{name}" for name in _OF_ITEM),
 )
 
-# What makes a spreadsheet take a cell for a formula (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-
 
 def ndjson(chunks: Iterable[list[Order]]) -> Iterator[bytes]:
     """A line of JSON for each order, as `GET /orders/{id}` shows it."""
@@ -52,9 +48,9 @@ def comma_separated(chunks: Iterable[list[Order]]) -> Iterator[bytes]:
 
     Text that a spreadsheet would take for a formula gets an apostrophe before it.
     """
-    yield _rows([COLUMNS])
+    yield csv_rows([COLUMNS])
     for orders in chunks:
-        yield _rows(row for order in orders for row in _rows_of(order))
+        yield csv_rows(row for order in orders for row in _rows_of(order))
 
 
 def _rows_of(order: Order) -> Iterator[list[Any]]:
@@ -62,14 +58,4 @@ def _rows_of(order: Order) -> Iterator[list[Any]]:
     address = shown["shipping_address"] or {}
     of_order = [shown[name] for name in _OF_ORDER] + [address.get(name) for name in ADDRESS_FIELDS]
     for item in shown["items"]:
-        yield [*map(_harmless, of_order), *(_harmless(item[name]) for name in _OF_ITEM)]
-
-
-def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-
-
-def _rows(rows: Iterable[Iterable[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+        yield [*of_order, *(item[name] for name in _OF_ITEM)]

@@ -1,0 +1,75 @@
+"""What records look like: their fields, and of which JSON types the values have been.
+
+Null says nothing of a field. What is kept is bounded: a record whose members are ids rather than names
+would have a new form every day.
+"""
+
+from typing import Any
+
+MAX_FIELDS = 500
+MAX_NAME = 200
+
+Form = dict[str, set[str]]
+
+_TYPES = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    dict: "object",
+    list: "array",
+}
+_BIGINT = 2**63
+
+
+def observe(form: Form, data: dict[str, Any]) -> None:
+    """Widen `form` by one record."""
+    for name, value in data.items():
+        if value is None:
+            continue
+        kinds = form.get(name)
+        if kinds is None:
+            if len(form) >= MAX_FIELDS or len(name) > MAX_NAME or "\0" in name:
+                continue
+            kinds = form[name] = set()
+        kinds.add(_type(value))
+
+
+def strange(known: Form, data: dict[str, Any]) -> Form:
+    """What of a record `known` does not have: new fields, and values of new types."""
+    found: Form = {}
+    observe(found, data)
+    return {name: kinds for name, kinds in found.items() if not _fits(known, name, kinds)}
+
+
+def merged(known: Form, more: Form) -> Form:
+    """Both in one; a field that has numbers has integers too."""
+    names = [*known, *(name for name in more if name not in known)][:MAX_FIELDS]
+    return {name: _plain(known.get(name, set()) | more.get(name, set())) for name in names}
+
+
+def as_schema(form: Form) -> dict[str, Any]:
+    """As JSON Schema."""
+    properties = {name: {"type": sorted(kinds)} for name, kinds in form.items()}
+    return {"type": "object", "properties": properties}
+
+
+def of_schema(schema: dict[str, Any]) -> Form:
+    """What `as_schema` has written."""
+    return {name: set(each["type"]) for name, each in schema["properties"].items()}
+
+
+def _type(value: Any) -> str:
+    if type(value) is int and not -_BIGINT <= value < _BIGINT:
+        return "number"
+    return _TYPES[type(value)]
+
+
+def _plain(kinds: set[str]) -> set[str]:
+    return kinds - {"integer"} if "number" in kinds else kinds
+
+
+def _fits(known: Form, name: str, kinds: set[str]) -> bool:
+    if name not in known:
+        return len(known) >= MAX_FIELDS  # nothing is known of the rest
+    return kinds <= known[name] or (kinds == {"integer"} and "number" in known[name])
