@@ -31,6 +31,16 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
         ],
     ),
     (
+        "CRM",
+        [
+            ("crm.Contact", "Customers", "contacts"),
+            ("crm.Connection", "Connections", "hub"),
+            ("crm.Portal", "HubSpot", "speed"),
+            ("crm.SyncAttempt", "Attempts", "sync_alt"),
+            ("crm.Erasure", "Erasures", "person_remove"),
+        ],
+    ),
+    (
         "Webhooks",
         [
             ("webhooks.Endpoint", "Endpoints", "webhook"),

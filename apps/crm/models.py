@@ -150,6 +150,9 @@ class Contact(Leased):
                 condition=Q(due_at__isnull=False),
             ),
             models.Index(fields=["account", "state", "-customer"], name="contact_state"),
+            models.Index(
+                fields=["-customer"], name="contact_failed", condition=Q(state=SyncState.FAILED)
+            ),
         ]
 
     def __str__(self) -> str:

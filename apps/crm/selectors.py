@@ -14,7 +14,10 @@ from apps.common.encryption import UndecipherableError
 from apps.crm.enums import DEFAULT_MAPPING, NOT_CONFIGURED, MissingContact, SyncState
 from apps.crm.errors import ConnectionNotFound, CustomerNotFound
 from apps.crm.events import Standing
-from apps.crm.models import Connection, Customer, Portal, SyncAttempt
+from apps.crm.models import Connection, Contact, Customer, Portal, SyncAttempt
+
+# Counting stops here: nobody needs to know more exactly.
+COUNT_LIMIT = 10_000
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +41,21 @@ def customers(
     if state is not None:
         rows = _in_state(rows, account_id, state)
     return rows
+
+
+def number_owed(account_id: UUID) -> str:
+    """How many customers HubSpot is owed something of, counted to 10,000."""
+    return _counted(Contact.objects.filter(account_id=account_id, due_at__isnull=False))
+
+
+def number_failed(account_id: UUID) -> str:
+    """How many customers HubSpot refuses as they are, counted to 10,000."""
+    return _counted(Contact.objects.filter(account_id=account_id, state=SyncState.FAILED))
+
+
+def _counted(rows: "QuerySet[Contact]") -> str:
+    number = len(rows.values_list("pk", flat=True)[: COUNT_LIMIT + 1])
+    return f"{number:,}" if number <= COUNT_LIMIT else f"over {COUNT_LIMIT:,}"
 
 
 def customer(account_id: UUID, customer_id: UUID) -> Customer:

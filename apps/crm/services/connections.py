@@ -67,6 +67,13 @@ def delete_connection(*, account_id: UUID, expected: frozenset[int] | None = Non
 
 
 @transaction.atomic
+def request_resync(*, account_id: UUID) -> None:
+    """Owe HubSpot all customers of a connected account anew; what it has already is not sent."""
+    Connection.objects.filter(pk=account_id).update(resync_after=NOTHING)
+    wake_on_commit(SYNC)
+
+
+@transaction.atomic
 def continue_resync() -> bool:
     """Owe the next customers of a connection that changed; False when no connection waits for it."""
     rows = _unread().select_for_update(skip_locked=True).filter(resync_after__isnull=False)

@@ -83,6 +83,13 @@ def erase_customer(
     return left
 
 
+@transaction.atomic
+def retry_erasure(*, customer_id: UUID) -> None:
+    """Ask HubSpot again to delete a contact that it refused to delete."""
+    Erasure.objects.filter(pk=customer_id, due_at=None).update(due_at=Now(), error="")
+    wake_on_commit(ERASE)
+
+
 def erase_some() -> bool:
     """Take one step of one erasure; False when none is due."""
     claimed = claim(Erasure.objects.all(), limit=1, lease_seconds=LEASE_SECONDS)

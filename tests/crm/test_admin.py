@@ -1,0 +1,90 @@
+"""The back office's pages of customers and HubSpot: they tell how it fares, and actions ask again."""
+
+import pytest
+from django.contrib.admin import site
+from django.test import Client
+
+from apps.accounts.models import User
+from apps.crm.models import Erasure
+from sandbox.hubspot.settings import Scripted
+from tests.crm.support import TOKEN, Shop, sync
+from tests.crm.test_erasure import erase_all
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def office() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("operator"))
+    return client
+
+
+def act(office: Client, model: str, action: str, chosen: str) -> str:
+    body = {"action": action, "_selected_action": [chosen]}
+    answer = office.post(f"/admin/crm/{model}/", body, follow=True)
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def test_every_page_opens_and_shows_no_token(office: Client, shop: Shop) -> None:
+    customer = shop.add("ada@example.com")
+    sync()
+    shop.hubspot.settings.change(always=503)
+    shop.client.post(f"/api/v1/customers/{customer['id']}/erase", {"delete_contact": True})
+
+    for model in site._registry:
+        if model._meta.app_label == "crm":
+            path = f"/admin/crm/{model._meta.model_name}/"
+            row = model._default_manager.first()
+            assert row is not None, model
+            for page in (path, f"{path}{row.pk}/change/"):
+                answer = office.get(page)
+                assert answer.status_code == 200, page
+                assert TOKEN not in answer.content.decode()
+
+
+def test_what_hubspot_rejects_is_listed_with_its_reason_and_sent_again(
+    office: Client, shop: Shop
+) -> None:
+    customer = shop.add("ada@example.invalid")
+    sync()
+    assert shop.crm(customer)["state"] == "failed"
+
+    listed = office.get("/admin/crm/contact/", {"state__exact": "failed"}).content.decode()
+    assert "INVALID_EMAIL" in listed
+    calls = len(shop.hubspot.calls)
+
+    act(office, "contact", "sync", customer["id"])
+
+    assert shop.crm(customer)["state"] == "pending"
+    sync()
+    assert len(shop.hubspot.calls) > calls
+
+
+def test_a_connection_shows_what_is_owed_and_is_looked_at_again(office: Client, shop: Shop) -> None:
+    customer = shop.add("ada@example.com")
+    sync()
+    calls = len(shop.hubspot.calls)
+
+    act(office, "connection", "resync", str(shop.client.account.id))
+    sync()
+
+    assert shop.crm(customer)["state"] == "synced"
+    assert len(shop.hubspot.calls) == calls  # HubSpot has it all
+
+
+def test_an_erasure_that_hubspot_refused_is_tried_again(office: Client, shop: Shop) -> None:
+    customer = shop.add("ada@example.com")
+    sync()
+    body = {"status": "error", "message": "Not now.", "category": "VALIDATION_ERROR"}
+    shop.hubspot.script(Scripted(status=400, body=body, path="gdpr-delete"))
+    shop.client.post(f"/api/v1/customers/{customer['id']}/erase", {"delete_contact": True})
+    erase_all()
+    assert "Not now." in office.get("/admin/crm/erasure/").content.decode()
+
+    act(office, "erasure", "retry", customer["id"])
+    erase_all()
+
+    assert not Erasure.objects.exists()
+    assert shop.hubspot.contact("ada@example.com") is None
