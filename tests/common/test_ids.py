@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.common.ids import uuid7, uuid7_at, uuid7_floor
+from apps.common.ids import uuid7, uuid7_at, uuid7_bounds, uuid7_floor
 
 moments = st.datetimes(
     min_value=datetime(2020, 1, 1),  # noqa: DTZ001 - the strategy wants them so
@@ -47,3 +47,11 @@ def test_the_floor_of_a_moment_parts_what_was_made_before_from_what_comes(moment
     moment = moment.replace(microsecond=0)  # what ranges are made of: weeks
 
     assert uuid7_at(moment - timedelta(microseconds=1)) < uuid7_floor(moment) <= uuid7_at(moment)
+
+
+@given(moments)
+def test_the_bounds_of_a_moment_hold_its_ids_and_no_others(moment: datetime) -> None:
+    step = timedelta(microseconds=1)
+    below, above = uuid7_bounds(moment)
+
+    assert uuid7_at(moment - step) < below < uuid7_at(moment) < above < uuid7_at(moment + step)
