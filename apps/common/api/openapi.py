@@ -28,6 +28,7 @@ _ERRORS = {
     "401": "The key is missing, unknown, expired or revoked.",
     "403": "The key lacks the scope of this call.",
     "404": "There is no such object, or this key may not see it.",
+    "406": "The answer cannot be given in what `Accept` asks for.",
     "409": "The present state does not allow this; `code` says why.",
     "412": "The object has changed since you read it (`If-Match`).",
     "413": "The body is larger than 1 MiB.",
@@ -87,6 +88,7 @@ _REFUSALS = {
             drf.AuthenticationFailed("The API key is unknown, expired or revoked."),
         ),
     ],
+    "406": [refusal("No such format", drf.NotAcceptable())],
     "412": [
         refusal(
             "Changed meanwhile",
@@ -232,7 +234,7 @@ class ApiSchema(AutoSchema):
         )
 
     def _error_statuses(self) -> list[str]:
-        statuses = ["400", "401", "429", "503"]
+        statuses = ["400", "401", "406", "429", "503"]
         if self._scope():
             statuses.append("403")
         if self._not_found():
