@@ -14,7 +14,7 @@ class EmailBackend(console.EmailBackend):
         mail: Any = message.message()
         headers = [f"{name}: {value}" for name, value in mail.items() if name != "MIME-Version"]
         files = [_summary(part) for part in mail.walk() if part.get_filename()]
-        self.stream.write("\n".join([*headers, "", message.body, *files, "-" * 79, ""]))
+        self.stream.write("\n".join([*headers, "", str(message.body), *files, "-" * 79, ""]))
 
 
 def _summary(part: "Message[Any, Any]") -> str:
