@@ -3,6 +3,7 @@
 import hmac
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
@@ -14,9 +15,19 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from apps.backoffice.local import is_local
+from apps.common import clock
+from apps.common.ids import uuid7_floor
 
 # Each gauge is one index range, and counting stops at this many rows.
 COUNT_LIMIT = 10_000
+
+# Those with an order and those without stand in an index each.
+_READY = (
+    "(SELECT due_at FROM webhooks_due WHERE ready AND order_key IS NULL LIMIT %(limit)s)"
+    " UNION ALL "
+    "(SELECT due_at FROM webhooks_due WHERE ready AND order_key IS NOT NULL LIMIT %(limit)s)"
+    " LIMIT %(limit)s"
+)
 
 _GAUGES: list[tuple[str, str, list[str], str]] = [
     (
@@ -41,14 +52,13 @@ _GAUGES: list[tuple[str, str, list[str], str]] = [
         "tradepost_deliveries_ready",
         f"Deliveries that wait to be claimed (counted to {COUNT_LIMIT})",
         [],
-        "SELECT count(*) FROM (SELECT FROM webhooks_due WHERE ready LIMIT %(limit)s) d",
+        f"SELECT count(*) FROM ({_READY}) d",
     ),
     (
         "tradepost_delivery_ready_seconds",
         "How long the longest waiting of them has been due",
         [],
-        "SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)"
-        " FROM (SELECT due_at FROM webhooks_due WHERE ready LIMIT %(limit)s) d",
+        f"SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0) FROM ({_READY}) d",
     ),
     (
         "tradepost_customers_owed",
@@ -69,6 +79,20 @@ _GAUGES: list[tuple[str, str, list[str], str]] = [
         "SELECT status, count(*) FROM crm_portal GROUP BY 1",
     ),
     (
+        "tradepost_stream_records_last_hour",
+        "Versions of records that runs which began in the last hour have brought",
+        [],
+        "SELECT coalesce(sum(records_new + records_changed + records_deleted), 0)"
+        " FROM datafetch_run WHERE id >= %(hour_ago)s",
+    ),
+    (
+        "tradepost_stream_consumer_lag",
+        "Versions of records that the consumer furthest behind has not committed",
+        [],
+        'SELECT coalesce(max(p.last_offset - c."offset"), 0)'
+        " FROM datafetch_consumer c JOIN datafetch_progress p ON p.id = c.stream_id",
+    ),
+    (
         "tradepost_heartbeat_age_seconds",
         "How long ago a worker of the queue was last seen alive",
         ["queue"],
@@ -81,9 +105,10 @@ class OwedWork(Collector):
     """Gauges that are true for the whole installation, whichever process is asked."""
 
     def collect(self) -> Iterable[Metric]:
+        hour_ago = uuid7_floor(clock.now() - timedelta(hours=1))
         with connection.cursor() as cursor:
             for name, help_text, labels, query in _GAUGES:
-                cursor.execute(query, {"limit": COUNT_LIMIT})
+                cursor.execute(query, {"limit": COUNT_LIMIT, "hour_ago": hour_ago})
                 gauge = GaugeMetricFamily(name, help_text, labels=labels)
                 for *values, number in cursor.fetchall():
                     gauge.add_metric(values, float(number))

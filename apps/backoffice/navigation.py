@@ -41,6 +41,16 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
         ],
     ),
     (
+        "Data fetch",
+        [
+            ("datafetch.Stream", "Streams", "sync"),
+            ("datafetch.Run", "Runs", "history"),
+            ("datafetch.Consumer", "Consumers", "groups"),
+            ("datafetch.SchemaVersion", "Schemas", "schema"),
+            ("datafetch.Rejected", "Rejected records", "block"),
+        ],
+    ),
+    (
         "Webhooks",
         [
             ("webhooks.Endpoint", "Endpoints", "webhook"),

@@ -8,9 +8,10 @@ from django.http import HttpRequest
 
 from apps.common.admin import BaseModelAdmin, actor_of
 from apps.common.errors import DomainError
+from apps.datafetch.enums import Edge
 from apps.datafetch.events import health
-from apps.datafetch.models import Run, Stream
-from apps.datafetch.services import commands
+from apps.datafetch.models import Consumer, Rejected, Run, SchemaVersion, Stream
+from apps.datafetch.services import commands, consumers
 
 
 @admin.register(Stream)
@@ -84,3 +85,59 @@ class RunAdmin(BaseModelAdmin):
     list_select_related = ("stream",)
     search_ids = ("pk", "stream_id")
     search_help_text = "A whole id, of the run or its stream."
+
+
+@admin.register(Consumer)
+class ConsumerAdmin(BaseModelAdmin):
+    list_display = ("name", "stream", "offset", "lag", "committed_at")
+    list_select_related = ("stream__progress",)
+    search_fields = ("name__startswith",)
+    search_ids = ("pk", "stream_id")
+    search_help_text = "A whole id, of the consumer or its stream, or the start of a name."
+    readonly_fields = ("lag",)
+    actions = ("from_the_start", "to_the_end")
+
+    @admin.display(description="lag")
+    def lag(self, consumer: Consumer) -> int:
+        return consumers.standing(consumer.stream, consumer).lag
+
+    @admin.action(description="Let the chosen consumers read all again", permissions=["change"])
+    def from_the_start(self, request: HttpRequest, chosen: "QuerySet[Consumer]") -> None:
+        self._seek(request, chosen, Edge.EARLIEST)
+
+    @admin.action(
+        description="Let the chosen consumers skip all that is there", permissions=["change"]
+    )
+    def to_the_end(self, request: HttpRequest, chosen: "QuerySet[Consumer]") -> None:
+        self._seek(request, chosen, Edge.LATEST)
+
+    def _seek(self, request: HttpRequest, chosen: "QuerySet[Consumer]", to: Edge) -> None:
+        for consumer in chosen.select_related("stream"):
+            try:
+                moved, lag = consumers.seek(
+                    account_id=consumer.stream.account_id,
+                    stream_id=consumer.stream_id,
+                    name=consumer.name,
+                    to=to,
+                )
+            except DomainError as error:
+                self.message_user(request, f"{consumer}: {error.detail}", messages.WARNING)
+            else:
+                self.message_user(request, f"{moved} is at {moved.offset}, {lag} behind.")
+
+
+@admin.register(SchemaVersion)
+class SchemaVersionAdmin(BaseModelAdmin):
+    list_display = ("stream", "number", "created_at")
+    list_select_related = ("stream",)
+    search_ids = ("pk", "stream_id")
+    search_help_text = "A whole id, of the version or its stream."
+    exclude = ("shape",)
+
+
+@admin.register(Rejected)
+class RejectedAdmin(BaseModelAdmin):
+    list_display = ("stream", "code", "detail", "created_at")
+    list_select_related = ("stream",)
+    search_ids = ("pk", "stream_id", "run_id")
+    search_help_text = "A whole id, of the record, its stream or its run."
