@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 from uuid import uuid4
 
 from sandbox.client import ApiError, Client
@@ -152,8 +152,24 @@ class Story:
         moved = {"email": f"countess-{self.run}@example.com"}
         self.timed("crm", "PATCH", path, moved, "crm", "customer.synced")
         self.show_contact(customer)
+        self.come_back(customer)
         told = crm.call("GET", "/crm/connection")["hubspot"]
         note(f"{told['calls']} calls so far, for {told['changed']} changed customers")
+
+    def come_back(self, customer: dict[str, Any]) -> None:
+        """Somebody changes the contact in HubSpot, whose signed webhook brings it here."""
+        say("somebody in HubSpot writes her first name in full; a signed webhook tells of it")
+        path = f"/customers/{customer['id']}"
+        contact_id = self.clients["crm"].call("GET", path)["crm"]["contact_id"]
+        address = f"{self.simulator}/_control/contacts"
+        headers = {"Content-Type": "application/json"}
+        edit = {"id": contact_id, "properties": {"firstname": "Augusta Ada"}}
+        body = json.dumps(edit).encode()
+        heard = len(self.receiver.received)
+        changed = time.perf_counter()
+        with urlopen(Request(address, body, headers, method="PATCH")):
+            pass
+        self.expect("crm", "customer.updated", customer["id"], changed, heard)
 
     def show_contact(self, customer: dict[str, Any]) -> None:
         state = self.clients["crm"].call("GET", f"/customers/{customer['id']}")["crm"]
@@ -171,19 +187,23 @@ class Story:
         answer: dict[str, Any] = self.clients[slug].call(method, path, body)
         answered = time.perf_counter()
         note(f"{method} {path} answered after {milliseconds(answered - started)}")
+        self.expect(listener, kind, answer["id"], answered, heard)
+        return answer
+
+    def expect(self, listener: str, kind: str, subject: str, since: float, heard: int) -> None:
+        """Wait for the webhook, not one of those `heard` before, and print it with its time."""
         call = self.receiver.wait_for(
             lambda call: (
                 call.path == f"/{listener}"
                 and call.body["type"] == kind
-                and call.body["data"]["object"]["id"] == answer["id"]
+                and call.body["data"]["object"]["id"] == subject
             ),
             PATIENCE_SECONDS,
             after=heard,
         )
         if call is None:
             raise SystemExit(f"    no {kind} arrived within {PATIENCE_SECONDS:.0f} s")
-        show(call, call.at - answered)
-        return answer
+        show(call, call.at - since)
 
 
 def show(call: Received, after_answer: float) -> None:

@@ -36,9 +36,10 @@ class Process:
     death_signal: signal.Signals = signal.SIGKILL
 
 
-def simulated_hubspot(port: int) -> Process:
+def simulated_hubspot(port: int, webhook_url: str) -> Process:
     """What the CRM talks to where nobody said which HubSpot: everything in memory, nothing leaves."""
-    return Process("hubspot", f"python -m sandbox.hubspot --port {port}", stage=1)
+    command = f"python -m sandbox.hubspot --port {port} --webhook-url {webhook_url}"
+    return Process("hubspot", command, stage=1)
 
 
 def processes(*, port: int, run_dir: Path, host: str = "127.0.0.1") -> tuple[Process, ...]:

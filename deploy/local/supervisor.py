@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shlex
 import shutil
 import socket
@@ -110,10 +111,10 @@ class Supervisor:
         return 0
 
     def _embedded_services(self, user_namespaces: bool) -> list[Service]:
-        secrets = local_secrets(self._choices.data_dir)
+        passwords = local_secrets(self._choices.data_dir)
         services: list[Service] = []
         if not self._choices.database_url:
-            password = secrets["POSTGRES_PASSWORD"]
+            password = passwords["POSTGRES_PASSWORD"]
             services.append(
                 EmbeddedPostgres(
                     self._choices.data_dir,
@@ -123,7 +124,7 @@ class Supervisor:
                 )
             )
         if not self._choices.redis_url:
-            services.append(EmbeddedValkey(self._choices.data_dir, secrets["VALKEY_PASSWORD"]))
+            services.append(EmbeddedValkey(self._choices.data_dir, passwords["VALKEY_PASSWORD"]))
         return services
 
     def _simulators(self) -> list[Process]:
@@ -131,7 +132,10 @@ class Supervisor:
             return []
         port = free_port()
         self._addresses["HUBSPOT_BASE_URL"] = f"http://127.0.0.1:{port}"
-        return [simulated_hubspot(port)]
+        # It signs with it what it tells.
+        self._addresses["HUBSPOT_CLIENT_SECRET"] = secrets.token_hex(16)
+        told = f"http://127.0.0.1:{self._choices.port}/api/v1/hubspot/webhooks"
+        return [simulated_hubspot(port, told)]
 
     def _start_services(self) -> None:
         for service in self._services:

@@ -183,7 +183,8 @@ class Simulator:
                     raise one_too_many
             with self._lock:
                 status, body = self._api.call(asked)
-                self._messenger.tell(self.records.take_news())
+                news = self.records.take_news()
+                self._messenger.tell(news if self.settings.echoes else [])
         except Refusal as refused:
             return refused.status, refused.body, {**limit_headers, **refused.headers}
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -237,6 +238,7 @@ class Simulator:
     def _control(self, asked: Asked) -> Reply:
         controls: dict[tuple[str, str], Callable[[Any], Any]] = {
             ("GET", "settings"): lambda _: self.settings.as_json(),
+            ("PATCH", "contacts"): lambda body: self.edit_contact(body["id"], **body["properties"]),
             ("PATCH", "settings"): lambda body: self.settings.change(**body),
             ("POST", "answers"): lambda body: self.script(
                 *(Scripted(**one) for one in body["answers"])

@@ -36,6 +36,8 @@ class Settings:
     # Where contacts' changes are told, and what that is signed with.
     webhook_url: str = ""
     client_secret: str = ""
+    # False: only what people change is told, not what came by the API.
+    echoes: bool = True
 
     def change(self, **values: Any) -> None:
         """Raises ValueError for a name that there is not."""
