@@ -5,6 +5,8 @@ import pytest
 from apps.common.models import IdempotencyKey
 from tests.architecture.household import Household
 from tests.architecture.operations import Operation, operations
+from tests.support import ApiClient
+from tests.support.problems import assert_problem
 
 POSTS = [each for each in operations() if each.method == "POST"]
 
@@ -12,6 +14,17 @@ POSTS = [each for each in operations() if each.method == "POST"]
 @pytest.mark.parametrize("operation", POSTS, ids=str)
 def test_every_post_is_idempotent(operation: Operation) -> None:
     assert operation.view.post.is_idempotent  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("operation", POSTS, ids=str)
+def test_every_post_refuses_a_member_that_it_does_not_know(
+    operation: Operation, someone: ApiClient
+) -> None:
+    answer = someone.post(operation.url(), {"surely_unknown": 1})
+
+    assert_problem(answer, 400)
+    codes = {each["pointer"]: each["code"] for each in answer.json()["errors"]}
+    assert codes["/surely_unknown"] == "unknown_field"
 
 
 def test_every_post_answers_a_retry_as_it_did_the_first_time(household: Household) -> None:

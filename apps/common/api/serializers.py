@@ -55,6 +55,10 @@ class Body(serializers.Serializer[Any]):
         return next(matches, {})
 
 
+class NoBody(Body):
+    """A call without input: nothing, or an empty object."""
+
+
 class Query(serializers.Serializer[Any]):
     """The query string of a GET; faults name the `parameter`."""
 

@@ -17,7 +17,7 @@ from apps.common.api.idempotency import idempotent
 from apps.common.api.openapi import refusal
 from apps.common.api.pagination import PageQuery, keyset_page
 from apps.common.api.responses import Json
-from apps.common.api.serializers import parse_body, parse_query
+from apps.common.api.serializers import NoBody, parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.schemas import page
 from apps.crm import selectors
@@ -209,11 +209,12 @@ class CustomerSyncView(ApiView):
             "Everything mapped of it is sent again at once, whether it changed or not, also after "
             "HubSpot refused it."
         ),
-        request=None,
+        request=NoBody,
         responses={202: CUSTOMER},
     )
     @idempotent
     def post(self, request: Request, customer_id: UUID) -> HttpResponse:
+        parse_body(NoBody, request)
         answer = _answer(
             customers.request_sync(account_id=self.principal.account_id, customer_id=customer_id)
         )

@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('crm', '0004_erasure'),
+        ("accounts", "0001_initial"),
+        ("crm", "0004_erasure"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='contact',
-            index=models.Index(condition=models.Q(('state', 'failed')), fields=['-customer'], name='contact_failed'),
+            model_name="contact",
+            index=models.Index(
+                condition=models.Q(("state", "failed")), fields=["-customer"], name="contact_failed"
+            ),
         ),
     ]

@@ -399,10 +399,6 @@ class RunInput(Body):
     )
 
 
-class NoBody(Body):
-    """A call without input: nothing, or an empty object."""
-
-
 _CONSUMER_NAME = "A consumer's name has 1 to 100 letters, digits, dots, dashes and underscores."
 
 

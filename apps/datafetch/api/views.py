@@ -14,12 +14,12 @@ from apps.common.api.idempotency import idempotent
 from apps.common.api.openapi import refusal
 from apps.common.api.pagination import PageQuery, keyset_page
 from apps.common.api.responses import Json, NoContent
-from apps.common.api.serializers import parse_body, parse_query
+from apps.common.api.serializers import NoBody, parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.outgoing import guard
 from apps.common.schemas import page
 from apps.datafetch import selectors
-from apps.datafetch.api.serializers import NoBody, RunInput, StreamInput
+from apps.datafetch.api.serializers import RunInput, StreamInput
 from apps.datafetch.errors import (
     AlreadyRunning,
     NotRunning,

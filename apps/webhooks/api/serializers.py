@@ -119,10 +119,6 @@ class ReplayInput(Body):
     )
 
 
-class NoBody(Body):
-    """A call without input: nothing, or an empty object."""
-
-
 class DeliveriesQuery(PageQuery):
     status = serializers.ChoiceField(choices=DeliveryStatus.choices, required=False)
     event_type = EventPattern(required=False, help_text="A type or a family like `deal.*`.")

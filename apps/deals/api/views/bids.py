@@ -14,7 +14,7 @@ from apps.common.api.idempotency import idempotent
 from apps.common.api.openapi import refusal
 from apps.common.api.pagination import keyset_page
 from apps.common.api.responses import Json
-from apps.common.api.serializers import parse_body, parse_query
+from apps.common.api.serializers import NoBody, parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.schemas import page
 from apps.deals.api.representations.bids import REJECTED_BIDS, rejected_bids_object
@@ -206,12 +206,13 @@ class BidAcceptanceView(_BidsView):
             "the invoice, all at once. Of however many that accept at the same time, one "
             "succeeds. In an auction only the leading bid can be accepted before the end."
         ),
-        request=None,
+        request=NoBody,
         examples=[_NOT_ACTIVE],
         responses={200: BID},
     )
     @idempotent
     def post(self, request: Request, bid_id: UUID) -> HttpResponse:
+        parse_body(NoBody, request)
         bid = services.accept_bid(
             seller_id=self.principal.account_id, bid_id=bid_id, actor=self.actor
         )
@@ -229,12 +230,13 @@ class BidRejectionView(_BidsView):
         operation_id="reject_bid",
         summary="Reject a bid",
         description="By the seller; of a countered bid, it takes the counter back.",
-        request=None,
+        request=NoBody,
         examples=[_NOT_ACTIVE],
         responses={200: BID},
     )
     @idempotent
     def post(self, request: Request, bid_id: UUID) -> HttpResponse:
+        parse_body(NoBody, request)
         bid = services.reject_bid(
             seller_id=self.principal.account_id, bid_id=bid_id, actor=self.actor
         )
@@ -280,12 +282,13 @@ class BidWithdrawalView(_BidsView):
         operation_id="withdraw_bid",
         summary="Withdraw a bid",
         description="By its bidder, while it is active or countered. Not in auctions.",
-        request=None,
+        request=NoBody,
         examples=[_NOT_ACTIVE, _AUCTION],
         responses={200: BID},
     )
     @idempotent
     def post(self, request: Request, bid_id: UUID) -> HttpResponse:
+        parse_body(NoBody, request)
         bid = services.withdraw_bid(
             bidder_id=self.principal.account_id, bid_id=bid_id, actor=self.actor
         )

@@ -14,7 +14,7 @@ from apps.common.api.idempotency import idempotent
 from apps.common.api.openapi import refusal
 from apps.common.api.pagination import PageQuery, keyset_page
 from apps.common.api.responses import Json, NoContent
-from apps.common.api.serializers import parse_body, parse_query
+from apps.common.api.serializers import NoBody, parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.outgoing import guard
 from apps.common.schemas import page
@@ -26,7 +26,6 @@ from apps.webhooks.api.representations import (
     endpoint_with_secret,
 )
 from apps.webhooks.api.serializers import (
-    NoBody,
     SecretRotation,
     WebhookEndpointInput,
 )

@@ -11,7 +11,7 @@ from apps.common.api.idempotency import idempotent
 from apps.common.api.openapi import refusal
 from apps.common.api.pagination import PageQuery, keyset_page
 from apps.common.api.responses import Json
-from apps.common.api.serializers import parse_body, parse_query
+from apps.common.api.serializers import NoBody, parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.schemas import page
 from apps.webhooks import replays, selectors
@@ -21,7 +21,7 @@ from apps.webhooks.api.representations import (
     replay_object,
     replay_with_deliveries,
 )
-from apps.webhooks.api.serializers import NoBody, ReplayInput
+from apps.webhooks.api.serializers import ReplayInput
 from apps.webhooks.api.views.endpoints import DISABLED, NO_ENDPOINT
 from apps.webhooks.errors import ReplayEnded, ReplayInProgress, ReplayNotFound, SpanIsEmpty
 
