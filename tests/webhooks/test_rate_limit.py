@@ -1,5 +1,6 @@
 """Rate limits: so many requests a second and no more, whoever claims them."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -44,10 +45,12 @@ def test_several_processes_keep_to_it_together(
     def work(n: int) -> int:
         return sum(len(take(holder=str(n))) for _ in range(3))
 
+    started = time.monotonic()
     taken = sum(concurrently(4, work))
+    took = time.monotonic() - started
 
-    # What a second and a half of claims and the horizon allow; the cap would allow five at once.
-    assert 1 <= taken <= 2 * RATE_HORIZON_SECONDS + 1
+    # What that time and the horizon allow; the cap would allow five at once.
+    assert 1 <= taken <= 2 * (took + RATE_HORIZON_SECONDS) + 1
 
 
 def test_requests_come_no_faster_than_that(
@@ -57,13 +60,16 @@ def test_requests_come_no_faster_than_that(
     for _ in range(20):
         publish_event(endpoint.account)
 
+    started = time.monotonic()
     send()
     while Due.objects.exists():
         delivering.deliver()
     assert delivering.sender.wait_until_empty(20)
 
-    came = sorted(request.at for request in receiver.wait_for(20))
-    assert came[-1] - came[0] >= 19 / 10 * 0.6, "the first may be late"
+    last = max(request.at for request in receiver.wait_for(20))
+    assert last - started >= 19 / 10 * 0.9, (
+        "by the clock of the claims, however late the first came"
+    )
 
 
 def test_a_limit_can_be_set_changed_and_lifted(
