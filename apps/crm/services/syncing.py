@@ -112,7 +112,7 @@ def _next_batch(line: Line) -> tuple[Call, list[UUID]] | None:
     rows = (
         Contact.objects.filter(account_id=line.account_id, due_at__lte=Now())
         .filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
-        .order_by("due_at")
+        .order_by("due_at", "pk")  # of many with one due time always the same are looked at first
         .annotate(
             call=_call_needed(line),
             waited=ExpressionWrapper(Now() - F("due_at"), output_field=DurationField()),
