@@ -5,6 +5,7 @@ under one advisory lock inside an SQL function, a cursor moves in the transactio
 """
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
@@ -35,11 +36,12 @@ def dispatch() -> bool:
 
 def _go_round() -> bool:
     stamped = stamp()
-    more = [advance(subscription) for subscription in subscriptions()]
+    concerned, is_more = _concerned()
+    more = [advance(subscription) for subscription in concerned]
     if 1 < stamped < ENOUGH:
         # They come faster than one at a time: a round costs the same for two as for fifty.
         time.sleep(min(stamped * GATHER_SECONDS_EACH, GATHER_SECONDS))
-    return bool(stamped) or any(more)
+    return bool(stamped) or is_more or any(more)
 
 
 def stamp() -> int:
@@ -74,6 +76,70 @@ def skip(name: str) -> bool:
     if skipped:
         log.warning("handler_event_skipped", consumer=name)
     return bool(skipped)
+
+
+def _concerned() -> tuple[list[Subscription], bool]:
+    """Who has events before it that it wants, and whether others have more that they do not.
+
+    Most handlers want few types: their cursors are moved past the rest here, all by one statement. Who
+    is new, failing or far from the others is among the concerned: `advance` knows what to do.
+    """
+    cursors, last = _cursors()
+    behind = [
+        (each, cursors.get(each.name))
+        for each in subscriptions()
+        if each.name not in cursors or cursors[each.name].position < last
+    ]
+    positions = [cursor.position for _, cursor in behind if cursor and not cursor.failures]
+    news = _news_after(min(positions)) if positions else []
+    concerned, idle = [], []
+    for subscription, cursor in behind:
+        if cursor and not cursor.failures and _wants_none(subscription, cursor, news):
+            idle.append(cursor)
+        else:
+            concerned.append(subscription)
+    if idle:
+        _pass_over(idle, news[-1][0])
+    return concerned, bool(idle) and news[-1][0] < last
+
+
+def _cursors() -> tuple[dict[str, Consumer], int]:
+    """Every cursor by its name, and the last position given."""
+    last = Counter.objects.values_list("position", flat=True).first() or 0
+    return {cursor.name: cursor for cursor in Consumer.objects.all()}, last
+
+
+def _news_after(position: int) -> list[tuple[int, str]]:
+    """Position and type of the next events."""
+    rows = Event.objects.filter(position__gt=position).order_by("position")[:HANDLE_BATCH]
+    return [(at, name) for at, name in rows.values_list("position", "type") if at is not None]
+
+
+def _wants_none(
+    subscription: Subscription, cursor: Consumer, news: Sequence[tuple[int, str]]
+) -> bool:
+    """Whether `news` goes beyond the cursor and has nothing there for it."""
+    new = [name for position, name in news if position > cursor.position]
+    return bool(new) and not any(map(subscription.wants, new))
+
+
+def _pass_over(cursors: Sequence[Consumer], position: int) -> None:
+    """Move cursors to `position`, except those that somebody else has moved or moves just now."""
+    with connection.cursor() as database:
+        database.execute(
+            """
+            UPDATE events_consumer SET position = %(to)s WHERE name IN (
+                SELECT c.name FROM events_consumer c
+                  JOIN unnest(%(names)s::text[], %(positions)s::bigint[]) AS seen(name, position)
+                    ON c.name = seen.name AND c.position = seen.position
+                 WHERE c.failures = 0 AND c.position < %(to)s FOR UPDATE OF c SKIP LOCKED)
+            """,
+            {
+                "to": position,
+                "names": [cursor.name for cursor in cursors],
+                "positions": [cursor.position for cursor in cursors],
+            },
+        )
 
 
 def _handle_batch(subscription: Subscription, limit: int) -> bool:

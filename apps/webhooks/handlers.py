@@ -25,7 +25,7 @@ from apps.webhooks.transport import Parcel
 FAN_OUT = "webhooks.fan_out"
 
 
-@subscribe("webhooks.fan_out", types=["*"])
+@subscribe("webhooks.fan_out", types=["*"], is_first=True)
 def fan_out(events: Sequence[Event]) -> None:
     """Make the deliveries of the first 64 endpoints of each event; a job goes on where there are more.
 

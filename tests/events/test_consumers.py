@@ -14,9 +14,9 @@ from apps.accounts.models import Account
 from apps.common import clock
 from apps.events.dispatch import HANDLE_BATCH, advance, dispatch, skip, stamp
 from apps.events.models import Consumer, Event
-from apps.events.subscriptions import subscriptions
+from apps.events.subscriptions import _subscriptions, subscribe, subscriptions
 from tests.events.conftest import Subscribe, collecting, happen
-from tests.support import background, concurrently, wait_until
+from tests.support import background, concurrently, holding, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,6 +50,64 @@ def test_a_handler_gets_only_what_it_wants_and_its_cursor_passes_the_rest(
 
     assert got == [wanted]
     assert consumer().position == 3
+
+
+def test_who_wants_nothing_of_much_is_moved_without_being_asked(subscribed: Subscribe) -> None:
+    asked: list[Sequence[Event]] = []
+    subscribed(asked.append, types=["test.wanted"])
+    subscribed(collecting([]), name="tests.busy")
+    dispatch()
+    count = HANDLE_BATCH * 2 + 5
+    made = [happen() for _ in range(count)]
+
+    dispatch()
+
+    assert asked == []
+    assert (consumer().position, consumer("tests.busy").position) == (len(made), len(made))
+
+
+def test_who_is_far_behind_keeps_nobody_from_what_is_new(subscribed: Subscribe) -> None:
+    got: list[UUID] = []
+    subscribed(collecting(got), types=["test.wanted"])
+    dispatch()
+    for _ in range(HANDLE_BATCH + 5):
+        happen()
+    dispatch()
+    subscribed(collecting([]), name="tests.slow")
+    dispatch()
+    Consumer.objects.filter(pk="tests.slow").update(position=0)
+    wanted = happen(type="test.wanted")
+
+    with holding("SELECT FROM events_consumer WHERE name = 'tests.slow' FOR UPDATE"):
+        dispatch()
+
+    assert got == [wanted]
+    assert consumer("tests.slow").position == 0
+
+
+def test_a_cursor_that_somebody_moves_is_left_alone(subscribed: Subscribe) -> None:
+    subscribed(collecting([]), types=["test.wanted"])
+    dispatch()
+    happen()
+
+    with holding("SELECT FROM events_consumer FOR UPDATE"):
+        dispatch()
+        assert consumer().position == 0
+    dispatch()
+
+    assert consumer().position == 1
+
+
+def test_who_is_waited_for_comes_first(subscribed: Subscribe) -> None:
+    came: list[str] = []
+    subscribed(lambda _: came.append("usual"))
+    subscribe("tests.first", types=["test.*"], is_first=True)(lambda _: came.append("first"))
+    happen()
+
+    dispatch()
+    del _subscriptions["tests.first"]
+
+    assert came == ["first", "usual"]
 
 
 def test_a_new_handler_starts_at_the_beginning(subscribed: Subscribe) -> None:
