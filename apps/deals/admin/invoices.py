@@ -52,6 +52,7 @@ class DocumentAdmin(BaseModelAdmin):
     readonly_fields = ("document",)
 
     def make_pdf(self, document: Any) -> bytes:
+        """The document as a PDF; every page of a kind of document says how."""
         raise NotImplementedError
 
     def get_urls(self) -> list[URLPattern]:
