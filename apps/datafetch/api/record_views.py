@@ -31,7 +31,7 @@ from apps.datafetch.api.representations import (
     rejected_object,
     schema_object,
 )
-from apps.datafetch.api.serializers import RecordsQuery
+from apps.datafetch.api.serializers.reading import RecordsQuery
 from apps.datafetch.errors import RecordsInvalid, StreamNotFound
 from apps.datafetch.models import Record, Stream
 from apps.datafetch.services import consumers

@@ -19,7 +19,7 @@ from apps.common.api.views import ApiView
 from apps.common.outgoing import guard
 from apps.common.schemas import page
 from apps.datafetch import selectors
-from apps.datafetch.api.serializers import RunInput, StreamInput
+from apps.datafetch.api.serializers.streams import RunInput, StreamInput
 from apps.datafetch.errors import (
     AlreadyRunning,
     NotRunning,
