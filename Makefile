@@ -49,7 +49,12 @@ test: .venv/.requirements-dev ## Run the tests on throw-away services; ARGS="tes
 
 .PHONY: check
 check: format-check lint types contracts migrations-check deploy-check schema-check install-check ## Check all that CI checks, cheap first, and run every test
-	$(MAKE) test ARGS='-m "slow or not slow"'
+	$(MAKE) test ARGS='-m "not browser"'
+	$(MAKE) browser
+
+.PHONY: browser
+browser: .venv/.requirements-dev ## Look at every page in Chromium, which is installed where it is missing and may be
+	CHROMIUM=$$(deploy/chromium.sh) $(THROWAWAY) $(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 .PHONY: lint
 lint: .venv/.requirements-dev ## Look for mistakes in Python and templates

@@ -16,7 +16,7 @@ from deploy.local.console import Console
 from deploy.local.errors import LocalError
 from deploy.local.keeper import Keeper
 from deploy.local.relay import Relay
-from tests.faults.installation import is_alive
+from tests.support.installation import is_alive
 from tests.support import wait_until
 
 NAME = "crasher"

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.local.environment import ROOT
 from tests.deploy.conftest import on_linux, processes_on
-from tests.faults.installation import is_alive
+from tests.support.installation import is_alive
 from tests.support import wait_until
 
 SHOW_ENVIRONMENT = "import json, os; print(json.dumps({**os.environ, 'COMMAND_PID': str(os.getpid())}), flush=True)"

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.installation import Installation
+from tests.support.installation import Installation
 
 
 @pytest.fixture

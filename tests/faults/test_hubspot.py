@@ -8,7 +8,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from sandbox.demo import simulated_hubspot
-from tests.faults.installation import Installation
+from tests.support.installation import Installation
 from tests.support import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

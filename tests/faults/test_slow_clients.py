@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 import pytest
 
 from deploy.local.processes import WEB_THREADS
-from tests.faults.installation import Installation
+from tests.support.installation import Installation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -13,7 +13,7 @@ from apps.webhooks.limits import ENDPOINT_CAP, LEASE_SECONDS
 from deploy.local.processes import processes
 from deploy.local.services import free_port
 from sandbox.client import Client
-from tests.faults.installation import Installation
+from tests.support.installation import Installation
 from tests.support import Answer, Receiver, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
