@@ -1,4 +1,4 @@
-"""kill -9 of a real worker in the middle of a batch."""
+"""kill -9 of a real worker in the middle of its two batches."""
 
 import os
 import signal
@@ -54,23 +54,22 @@ def worker(hubspot: Simulator) -> Iterator["subprocess.Popen[bytes]"]:
 def test_a_worker_killed_in_the_middle_of_a_batch_loses_and_doubles_nothing(
     shop: Shop, hubspot: Simulator, is_carried_out: bool
 ) -> None:
-    """Killed while HubSpot has the call: it is carried out afterwards, or never."""
+    """Killed while HubSpot has both calls: they are carried out afterwards, or never."""
     shop.add_many(150)
 
     with hubspot.holding():
         with worker(hubspot) as process:
-            wait_until(lambda: hubspot.held_up, seconds=START_SECONDS)
+            wait_until(lambda: hubspot.held_up == 2, seconds=START_SECONDS)
             process.send_signal(signal.SIGKILL)
             process.wait(20)
         if not is_carried_out:
             hubspot.settings.always = 503
-    wait_until(lambda: hubspot.held_up == 0)
-    wait_until(lambda: hubspot.calls)
-    assert Contact.objects.filter(lease_id__isnull=False).exists()
-    assert Contact.objects.filter(sending__isnull=False).exists()
+    wait_until(lambda: len(hubspot.calls) == 2)
+    assert sorted(call.size for call in hubspot.calls) == [50, 100]
+    assert Contact.objects.filter(lease_id__isnull=False).count() == 150
+    assert Contact.objects.filter(sending__isnull=False).count() == 150
     assert states() == {"pending": 150}
-    carried_out = len(hubspot.records.contacts)
-    assert (carried_out > 0) is is_carried_out
+    assert len(hubspot.records.contacts) == (150 if is_carried_out else 0)
     hubspot.settings.always = 0
 
     pass_time(LEASE_SECONDS)

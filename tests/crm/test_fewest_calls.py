@@ -6,7 +6,7 @@ from apps.crm.models import Contact
 from apps.crm.services.syncing import sync_some
 from sandbox.hubspot.server import Simulator
 from tests.crm.support import Shop, portal, states, step, sync
-from tests.support import background, wait_until
+from tests.support import background, concurrently, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -122,3 +122,16 @@ def test_edits_while_a_call_is_under_way_wait_for_the_next(shop: Shop, hubspot: 
 
     assert len(hubspot.calls) == 2
     assert Contact.objects.get().acknowledged["firstname"] == "4"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_claim_at_once_do_not_split_a_batch(shop: Shop, hubspot: Simulator) -> None:
+    unlimited(hubspot)
+    for _ in range(10):
+        shop.forget_customers()
+        hubspot.forget_calls()
+        shop.add_many(350)
+
+        concurrently(4, lambda _: sync_some())
+
+        assert sorted(call.size for call in hubspot.calls) == [50, 100, 100, 100]

@@ -12,9 +12,11 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
+from django.db import connection, transaction
 from django.db.models import (
     Case,
     CharField,
@@ -37,6 +39,7 @@ from apps.crm.hubspot.client import MAX_BATCH, HubSpot
 from apps.crm.models import Contact
 from apps.crm.selectors import Line
 from apps.crm.services import budget, recording
+from apps.crm.services.budget import Permit
 from apps.crm.services.customers import SYNC
 from apps.crm.services.judging import judge, judge_failure
 from apps.crm.services.mapping import EMAIL, targets
@@ -51,6 +54,8 @@ LEASE_SECONDS = 45.0
 LATE_SECONDS = 60.0
 # Of an account so many of the longest waiting are looked at to fill a batch.
 LOOKED_AT = 500
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
 log = structlog.get_logger(__name__)
 
@@ -76,35 +81,55 @@ def _sync_alone(line: Line) -> bool:
 
 
 def _sync(line: Line) -> bool:
+    token = selectors.access_token(line.account_id)
+    batch = _take_batch(line) if token else None
+    if token is None or batch is None:
+        return False
+    if not batch.contacts:  # somebody holds their rows
+        budget.give_back(batch.permit)
+        return True
+    if batch.is_full:
+        wake(SYNC)  # there may be work for one more
+    lease_id: UUID = batch.contacts[0].lease_id  # type: ignore[assignment]  # just claimed
+    parcels = parcels_of(line, batch.call, batch.contacts)
+    if batch.call == Call.UPDATE:
+        parcels = _settle_unchanged(line, lease_id, parcels)
+    if batch.call == Call.LOOKUP:
+        parcels = _fitting(lease_id, parcels)
+    if not parcels:
+        budget.give_back(batch.permit)
+    else:
+        made = Round(line.account_id, batch.call, batch.permit, lease_id)
+        _deliver(HubSpot(token), line, made, parcels)
+    return True
+
+
+class _Batch(NamedTuple):
+    """Whom a worker has claimed for one call. `is_full`: there was enough for a whole one."""
+
+    call: Call
+    permit: Permit
+    contacts: list[Contact]
+    is_full: bool
+
+
+@transaction.atomic
+def _take_batch(line: Line) -> _Batch | None:
+    """Choose and claim, one worker at a time for each account: two that claim the same customers at once
+    would each get some of them, and make two calls of one."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [f"{SYNC}:{line.account_id}"])
     chosen = _next_batch(line)
-    token = selectors.access_token(line.account_id) if chosen else None
-    if chosen is None or token is None:
-        return False
-    permit = budget.take(line.portal_key)
-    if permit is None:
-        return False
+    permit = budget.take(line.portal_key) if chosen else None
+    if chosen is None or permit is None:
+        return None
     call, waiting = chosen
     contacts = claim(
         Contact.objects.filter(pk__in=waiting[: permit.most]),
         limit=permit.most,
         lease_seconds=LEASE_SECONDS,
     )
-    if not contacts:  # another worker was quicker
-        budget.give_back(permit)
-        return True
-    if len(waiting) == MAX_BATCH:
-        wake(SYNC)  # there may be work for one more
-    lease_id: UUID = contacts[0].lease_id  # type: ignore[assignment]  # just claimed
-    parcels = parcels_of(line, call, contacts)
-    if call == Call.UPDATE:
-        parcels = _settle_unchanged(line, lease_id, parcels)
-    if call == Call.LOOKUP:
-        parcels = _fitting(lease_id, parcels)
-    if not parcels:
-        budget.give_back(permit)
-    else:
-        _deliver(HubSpot(token), line, Round(line.account_id, call, permit, lease_id), parcels)
-    return True
+    return _Batch(call, permit, contacts, len(waiting) == MAX_BATCH)
 
 
 def _next_batch(line: Line) -> tuple[Call, list[UUID]] | None:
