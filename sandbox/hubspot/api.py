@@ -58,6 +58,7 @@ class Api:
                 ("DELETE", rf"/crm/objects/{_KINDS}/([^/]+)", self._archive),
                 ("GET", rf"/crm/properties/{_KINDS}", self._properties),
                 ("POST", rf"/crm/properties/{_KINDS}", self._define),
+                ("GET", rf"/crm/properties/{_KINDS}/(\w+)", self._property),
                 (
                     "PUT",
                     r"/crm/objects/(\w+)/(\w+)/associations/(?:default/)?(\w+)/(\w+)(?:/\d+)?",
@@ -134,7 +135,7 @@ class Api:
         _check_size(inputs)
 
         def write(one: dict[str, Any]) -> tuple[Record, bool]:
-            return self._records.create(kind, one["properties"]), True
+            return self._make(kind, one), True
 
         results, errors = self._write_all(kind, inputs, write)
         status, body = _batch_reply(results, errors)
@@ -200,11 +201,18 @@ class Api:
         return 200, self._found(asked, kind, id).as_json()
 
     def _create(self, asked: Asked, kind: str) -> Reply:
-        record = self._single(lambda: self._records.create(kind, asked.body["properties"]))
-        for one in asked.body.get("associations") or []:
-            to = "contacts" if kind == "deals" else "deals"
-            self._records.associations.add((kind, record.id, to, str(one["to"]["id"])))
-        return 201, record.as_json()
+        return 201, self._single(lambda: self._make(kind, asked.body)).as_json()
+
+    def _make(self, kind: str, asked: dict[str, Any]) -> Record:
+        """A record with its associations, or neither. Raises Invalid."""
+        to = "contacts" if kind == "deals" else "deals"
+        others = [str(one["to"]["id"]) for one in asked.get("associations") or []]
+        unknown = [one for one in others if self._records.find(to, one) is None]
+        if unknown:
+            raise Invalid(400, refusals.no_such_association(unknown))
+        record = self._records.create(kind, asked["properties"])
+        self._records.associations |= {(kind, record.id, to, one) for one in others}
+        return record
 
     def _update(self, asked: Asked, kind: str, id: str) -> Reply:
         record = self._found(asked, kind, id)
@@ -257,9 +265,22 @@ class Api:
     # The rest
 
     def _properties(self, asked: Asked, kind: str) -> Reply:
-        return 200, {"results": list(self._records.properties[kind].values())}
+        archived = asked.query.get("archived") == "true"
+        known = self._records.properties[kind].values()
+        return 200, {"results": [one for one in known if one["archived"] is archived]}
+
+    def _property(self, asked: Asked, kind: str, name: str) -> Reply:
+        described = self._records.properties[kind].get(name)
+        if described is None or described["archived"]:
+            message = f'Property "{name}" does not exist'
+            raise refusal(404, "OBJECT_NOT_FOUND", message)
+        return 200, described
 
     def _define(self, asked: Asked, kind: str) -> Reply:
+        name = asked.body["name"]
+        if name in self._records.properties[kind]:
+            message = f'A property named "{name}" already exists.'
+            raise refusal(409, "OBJECT_ALREADY_EXISTS", message)
         return 201, self._records.define(kind, **asked.body)
 
     def _associate(self, asked: Asked, kind: str, id: str, to: str, to_id: str) -> Reply:

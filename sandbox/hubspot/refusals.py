@@ -64,6 +64,10 @@ def invalid_value(name: str, code: str, message: str) -> dict[str, Any]:
     return error("VALIDATION_ERROR", f"Property values were not valid: {json.dumps([problem])}")
 
 
+def no_such_association(ids: list[str]) -> dict[str, Any]:
+    return error("VALIDATION_ERROR", f"Some associated objects do not exist: CONTACT={ids}")
+
+
 def taken(existing_id: str) -> dict[str, Any]:
     return error(
         "CONFLICT",

@@ -174,7 +174,7 @@ class Simulator:
         limit_headers: dict[str, str] = {}
         try:
             self._check_mood(asked)
-            self._check_token(token)
+            self._check_token(token, asked.path)
             if not asked.path.startswith("/account-info/"):
                 limit_headers, one_too_many = self._limits.count(
                     is_search=asked.path.endswith("/search")
@@ -210,15 +210,16 @@ class Simulator:
             found = refusal(status, "INTERNAL_ERROR", "There was a problem with the request.")
             raise replace(found, headers=dict(self.settings.always_headers))
 
-    def _check_token(self, token: str) -> None:
+    def _check_token(self, token: str, path: str) -> None:
         if not token or token in self.settings.void_tokens:
             raise refusal(
                 401,
                 "INVALID_AUTHENTICATION",
                 "Authentication credentials not found or no longer valid.",
             )
-        if token in self.settings.unscoped_tokens:
-            scopes = ["crm.objects.contacts.write"]
+        part = self.settings.unscoped_path
+        if token in self.settings.unscoped_tokens or (part and part in path):
+            scopes = [f"crm.objects.{'deals' if 'deals' in path else 'contacts'}.write"]
             raise refusal(
                 403,
                 "MISSING_SCOPES",
@@ -247,6 +248,7 @@ class Simulator:
                 "calls": [asdict(replace(call, token="…")) for call in self.calls]
             },
             ("GET", "contacts"): lambda _: {"results": self._contacts()},
+            ("GET", "deals"): lambda _: {"results": self.deals()},
             ("GET", "held"): lambda _: {"held_up": self.held_up},
             ("POST", "hold"): lambda _: self._open.clear(),
             ("POST", "release"): lambda _: self._open.set(),
@@ -263,6 +265,22 @@ class Simulator:
     def _contacts(self) -> list[dict[str, Any]]:
         rows = (one for one in self.records.contacts.values() if not one.archived)
         return [one.as_json() for one in rows]
+
+    def deals(self) -> list[dict[str, Any]]:
+        """Each with the ids of its contacts."""
+        with self._lock:
+            made = [one for one in self.records.deals.values() if not one.archived]
+            return [
+                one.as_json(
+                    None,
+                    contacts=[
+                        to_id
+                        for *link, to_id in sorted(self.records.associations)
+                        if link == ["deals", one.id, "contacts"]
+                    ],
+                )
+                for one in made
+            ]
 
     def reset(self) -> None:
         """As it was when it started."""

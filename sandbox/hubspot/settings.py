@@ -24,6 +24,8 @@ class Settings:
     # Tokens that are void, and those that lack a scope.
     void_tokens: list[str] = field(default_factory=list)
     unscoped_tokens: list[str] = field(default_factory=list)
+    # A part of the paths for which every token lacks the scope.
+    unscoped_path: str = ""
     # False: one bad row spoils its batch (400, 409), as when no trace ids are sent.
     row_errors: bool = True
     # False: results do not give trace ids back, as before the dated versions.
