@@ -1,4 +1,7 @@
-"""Tables that every app shares: stored answers of retried POSTs, heartbeats of workers, jobs, owed e-mail."""
+"""Tables that every app shares: stored answers of retried POSTs, heartbeats of workers, jobs, owed e-mail,
+actions on many objects."""
+
+from typing import Any
 
 from django.db import models
 from django.db.models.functions import Now
@@ -98,3 +101,68 @@ class MessageAttachment(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class BulkState(models.TextChoices):
+    RUNNING = "running"
+    COMPLETED = "completed"
+    CANCELED = "canceled"
+
+
+class BulkOutcome(models.TextChoices):
+    DONE = "done"
+    REFUSED = "refused"
+
+
+class BulkAction(models.Model):
+    """One thing to be done to many objects, asked for in the back office: a job, and how far it has come."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    operation = models.CharField(max_length=150)
+    title = models.CharField(max_length=200)
+    inputs: "models.JSONField[Any, Any]" = models.JSONField(help_text="As they were typed in.")
+    actor: "models.JSONField[Any, Any]" = models.JSONField()
+    request_id = models.CharField(max_length=128, blank=True)
+    state = models.CharField(max_length=10, choices=BulkState, default=BulkState.RUNNING)
+    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state=BulkState.RUNNING) ^ models.Q(ended_at__isnull=False),
+                name="bulk_ended",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["id"], name="bulk_running", condition=models.Q(state=BulkState.RUNNING)
+            ),
+            models.Index(
+                fields=["ended_at"],
+                name="bulk_ended_at",
+                condition=models.Q(ended_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class BulkItem(models.Model):
+    """One of the objects; `outcome` is empty until its turn has come."""
+
+    id = models.BigAutoField(primary_key=True)
+    action = models.ForeignKey(BulkAction, models.CASCADE, related_name="items", db_index=False)
+    object_id = models.CharField(max_length=100)
+    outcome = models.CharField(max_length=10, choices=BulkOutcome, blank=True)
+    detail = models.CharField(max_length=500, blank=True, help_text="Why it was refused.")
+
+    class Meta:
+        indexes = [models.Index(fields=["action", "outcome", "id"], name="bulkitem_outcome")]
+
+    def __str__(self) -> str:
+        return self.object_id

@@ -9,7 +9,7 @@ from typing import Any
 from celery import current_task, shared_task
 from django.db.models.functions import Now
 
-from apps.common import jobruns, mail, wakeups
+from apps.common import bulk, jobruns, mail, wakeups
 from apps.common.leases import SLICE_SECONDS, reconcile
 from apps.common.models import Heartbeat, IdempotencyKey
 from apps.common.partitions import maintain_partitions
@@ -69,6 +69,7 @@ def maintain() -> bool:
     Heartbeat.objects.filter(seen_at__lt=Now() - timedelta(days=1)).delete()
     old = IdempotencyKey.objects.filter(created_at__lt=Now() - timedelta(hours=25))
     mail.trim()
+    bulk.trim()
     trimmed, _ = IdempotencyKey.objects.filter(pk__in=old.values("pk")[:TRIM_BATCH]).delete()
     return trimmed == TRIM_BATCH
 
@@ -77,6 +78,12 @@ def maintain() -> bool:
 def send_mail() -> bool:
     """Send the e-mail that is due."""
     return reconcile(mail.send_some)
+
+
+@job(bulk.JOB, at_once=1)
+def do_bulk_actions() -> bool:
+    """Go on with what is to be done to many objects."""
+    return reconcile(bulk.do_next)
 
 
 def _heartbeat(queue: str) -> Callable[[], bool]:

@@ -38,6 +38,7 @@ JOBS: dict[str, Job] = {
     "common.heartbeat.fast": Job("fast", 10.0),
     "common.heartbeat.slow": Job("slow", 10.0),
     "common.mail": Job("slow", 5.0),
+    "common.bulk": Job("slow", 1.0),
     "common.maintain": Job("slow", 600.0),
     "events.trim": Job("slow", 600.0),
 }
