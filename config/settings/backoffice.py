@@ -2,11 +2,17 @@
 
 from typing import Any
 
+from django.urls import reverse_lazy
+
 from config.settings import env
 
 # As the logs and the API have it, so that one can be found in the other.
 DATE_FORMAT = "Y-m-d"
 DATETIME_FORMAT = "Y-m-d H:i:s"
+
+# Who opens the door itself, rather than a page behind it, comes to the first page behind it.
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 # Written by `seed_demo`: who opens the first page on this very machine is shown the demo's keys.
 DEMO_FILE = env.DATA_DIR / "demo.json"
@@ -16,8 +22,16 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Tradepost",
     "SITE_SUBHEADER": "Back office",
     "SITE_SYMBOL": "storefront",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda _request: static("backoffice/favicon.svg"),
+        }
+    ],
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
+    "ACCOUNT": {"navigation": [{"title": "Security", "link": reverse_lazy("my_security")}]},
     "COMMAND": {"search_models": False, "show_history": True},
     "SIDEBAR": {
         "show_search": True,
