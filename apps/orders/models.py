@@ -72,8 +72,8 @@ class Product(models.Model):
 class Stock(models.Model):
     """The counters of a product: the fold of its ledger, kept beside it for every order to decide by.
 
-    Every order updates them, so nothing but the primary key is indexed and the pages are half empty:
-    then an update stays on its page and touches no index (HOT).
+    Every order updates them, so no counter is indexed and the pages are half empty: then an update stays
+    on its page and touches no index (HOT), but for the few that make stock low or enough again.
     """
 
     product = models.OneToOneField(Product, models.PROTECT, primary_key=True)
@@ -97,6 +97,9 @@ class Stock(models.Model):
                 condition=Q(low_stock_threshold=None) | Q(low_stock_threshold__gte=0),
                 name="stock_threshold",
             ),
+        ]
+        indexes = [
+            models.Index(fields=["product"], name="stock_low", condition=Q(is_low=True)),
         ]
 
     def __str__(self) -> str:

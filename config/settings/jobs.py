@@ -41,6 +41,7 @@ JOBS: dict[str, Job] = {
     "common.bulk": Job("slow", 1.0),
     "common.maintain": Job("slow", 600.0),
     "events.trim": Job("slow", 600.0),
+    "backoffice.count_hours": Job("slow", 20.0),
 }
 
 CELERY_BROKER_URL = env.BROKER_URL

@@ -120,6 +120,10 @@ class Deal(models.Model):
             models.Index(fields=["seller", "status", "-id"], name="deal_seller_status"),
             models.Index(fields=["seller", "final_price"], name="deal_seller_price"),
             models.Index(fields=["seller", "updated_at"], name="deal_seller_updated"),
+            # Of all sellers, for the back office.
+            models.Index(
+                fields=["-id"], name="deal_available", condition=Q(status=DealStatus.AVAILABLE)
+            ),
             models.Index(
                 fields=["auction_ends_at"],
                 name="deal_auction_ends",
