@@ -18,7 +18,7 @@ from apps.common.schemas import (
     uuid,
 )
 from apps.datafetch.enums import Health, RunStatus, SchemaPolicy, State, Trigger
-from apps.datafetch.models import Progress, Run, Stream
+from apps.datafetch.models import Page, Progress, Run, Stream
 from apps.events.catalogue import define
 
 RUN_EXAMPLE: dict[str, Any] = {
@@ -66,7 +66,8 @@ RUN = component(
             ),
             "error": nullable(
                 free_object(
-                    "Why it failed, or why it waits: `code`, `detail`, `status`, `attempt`."
+                    "Why it failed, or why it waits: `code`, `detail`, `status`, `page`, `attempt`, and "
+                    "the `request`, without secrets."
                 )
             ),
             "checkpoint": free_object("How far it has come."),
@@ -79,7 +80,7 @@ _STATUS_PROPERTIES = {
     "state": enum(State.values),
     "health": enum(Health.values),
     "paused_at": nullable(
-        timestamp("Since when it has failed so often that it is only tried once an hour.")
+        timestamp("Since when it has failed so often, for so long, that it is only probed.")
     ),
     "last_run": nullable(RUN),
     "next_run_at": nullable(timestamp("Null when it is stopped.")),
@@ -160,6 +161,23 @@ STREAMS = component(
     example={"results": []},
 )
 
+LAST_PAGE_EXAMPLE = {
+    "url": "https://shop.example/api/orders?page=7",
+    "number": 7,
+    "visited_at": "2026-11-21T09:15:01.000000Z",
+    "record_count": 100,
+    "run_id": RUN_EXAMPLE["id"],
+}
+LAST_PAGE = obj(
+    {
+        "url": string("Without secrets."),
+        "number": integer("Its place in its run, from 1 on."),
+        "visited_at": timestamp(),
+        "record_count": integer(),
+        "run_id": uuid(),
+    }
+)
+
 SCHEMA_CHANGE = component(
     "StreamSchemaChange",
     obj(
@@ -182,13 +200,46 @@ SCHEMA_CHANGE = component(
     },
 )
 
+FAILURE = component(
+    "StreamFailure",
+    obj(
+        {
+            "id": uuid(),
+            "name": string(),
+            "cause": string("What fails, in a word."),
+            "failing_since": timestamp(),
+            "last_page": nullable(LAST_PAGE),
+            **_STATUS_PROPERTIES,
+        }
+    ),
+    example={
+        "id": RUN_EXAMPLE["stream_id"],
+        "name": "Shop orders",
+        "cause": "unauthorized",
+        "failing_since": "2026-11-21T09:20:00.000000Z",
+        "last_page": LAST_PAGE_EXAMPLE,
+        **_STATUS_EXAMPLE,
+        "health": "failing",
+    },
+)
+
 STARTED = define("stream.started", "A stream was started; it runs by its schedule.", STATUS)
 STOPPED = define("stream.stopped", "A stream was stopped.", STATUS)
 RUN_SUCCEEDED = define(
     "stream.run_succeeded", "A run came to its end; `last_run` has its figures.", STATUS
 )
 RUN_FAILED = define("stream.run_failed", "A run was given up; `last_run.error` says why.", STATUS)
-RECOVERED = define("stream.recovered", "A run succeeded after others had failed.", STATUS)
+FAILING = define(
+    "stream.failing",
+    "Runs fail again and again; told once of each cause, until the stream has recovered.",
+    FAILURE,
+)
+PAUSED = define(
+    "stream.paused",
+    "It has failed so often, for so long, that it is only probed: once an hour, after a week once a day.",
+    FAILURE,
+)
+RECOVERED = define("stream.recovered", "A run succeeded after the stream was failing.", STATUS)
 
 SCHEMA_CHANGED = define(
     "stream.schema_changed", "Records came that do not look like those before.", SCHEMA_CHANGE
@@ -222,6 +273,19 @@ def run_object(run: Run) -> dict[str, Any]:
 def status_object(stream: Stream) -> dict[str, Any]:
     """How a stream fares, without its configuration: what its events carry."""
     return {"id": str(stream.id), "name": stream.name, **_status(stream)}
+
+
+def failure_object(stream: Stream, cause: str, last_page: Page | None) -> dict[str, Any]:
+    """What somebody needs to mend a stream that fails; `last_run.error` has the request and its answer."""
+    since = stream.progress.failing_since
+    return {
+        "id": str(stream.id),
+        "name": stream.name,
+        "cause": cause,
+        "failing_since": rfc3339(since) if since else None,
+        "last_page": _last_page(last_page) if last_page else None,
+        **_status(stream),
+    }
 
 
 def schema_change_object(
@@ -264,10 +328,20 @@ def stream_object(stream: Stream) -> dict[str, Any]:
 
 
 def health(progress: Progress) -> Health:
-    """As seen from the newest runs: one success makes it ok, one failure failing."""
-    if progress.failures:
+    """One run that succeeds makes it ok, some that fail in a row failing (services.health)."""
+    if progress.told:
         return Health.FAILING
     return Health.OK if progress.succeeded_at else Health.NEVER_RUN
+
+
+def _last_page(page: Page) -> dict[str, Any]:
+    return {
+        "url": page.url,
+        "number": page.number,
+        "visited_at": rfc3339(page.visited_at),
+        "record_count": page.record_count,
+        "run_id": str(page.run_id),
+    }
 
 
 def _status(stream: Stream) -> dict[str, Any]:

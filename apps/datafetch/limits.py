@@ -34,9 +34,20 @@ MAX_SLEEP = 1.5
 # The schedule's jitter, of the interval and in seconds.
 JITTER = 0.1
 MAX_JITTER = 30.0
-# After so many failed runs in a row a stream is only probed, that often.
+# Failed runs in a row, or seconds from the first of them to a later one, that make a stream failing. One
+# that has never succeeded is so at once.
+FAILING_AFTER = 3
+FAILING_SECONDS = 86_400.0
+# After so many failed runs in a row, and so many seconds of them, it is paused: only probed, that often;
+# less often when it has been so for long.
 PAUSE_AFTER = 20
+PAUSE_SECONDS = 86_400.0
 PROBE_SECONDS = 3600.0
+PROBE_RARELY_AFTER = 7 * 86_400.0
+PROBE_RARELY_SECONDS = 86_400.0
+# A stream that turns failing again and again, or whose records change again and again, is written about
+# so often.
+WRITTEN_AGAIN_SECONDS = 86_400.0
 
 # On full refresh: so many vanished at once are not believed without being asked.
 BRAKE_SHARE = 0.5

@@ -124,6 +124,17 @@ class Progress(Leased):
         null=True, help_text="Fields and types that the policy did not let in, as told."
     )
     failures = models.PositiveIntegerField(default=0, help_text="Failed runs in a row.")
+    failing_since = models.DateTimeField(
+        null=True, help_text="When the first of the failed runs in a row had failed."
+    )
+    told = ArrayField(
+        models.TextField(),
+        default=list,
+        db_default=[],
+        help_text="Causes by which it is failing, its account told of each; none: it is not failing.",
+    )
+    warned_at = models.DateTimeField(null=True, help_text="Last e-mail about failed runs.")
+    drift_warned_at = models.DateTimeField(null=True, help_text="Last e-mail about its schema.")
     succeeded_at = models.DateTimeField(null=True)
     paused_at = models.DateTimeField(
         null=True, help_text="Since when it failed so often that it is only probed."

@@ -8,7 +8,7 @@ from django.db.models import Func, IntegerField, Q, QuerySet
 
 from apps.datafetch.errors import RunNotFound, StreamNotFound
 from apps.datafetch.limits import CHUNK_BYTES, CHUNK_RECORDS
-from apps.datafetch.models import Consumer, Record, Rejected, Run, SchemaVersion, Stream
+from apps.datafetch.models import Consumer, Page, Record, Rejected, Run, SchemaVersion, Stream
 
 
 def streams(account_id: UUID) -> QuerySet[Stream]:
@@ -39,6 +39,13 @@ def run(account_id: UUID, stream_id: UUID, run_id: UUID) -> Run:
     if found is None:
         raise RunNotFound("There is no such run.")
     return found
+
+
+def last_page(of: Stream) -> Page | None:
+    """The page that was had last, of those that are kept."""
+    newest = runs(of).filter(pages__gt=0).order_by("-id").values("pk")[:1]
+    pages = Page.objects.filter(stream=of, run_id=newest).defer("body", "keys")
+    return pages.order_by("-reading", "-number").first()
 
 
 def schemas(of: Stream) -> QuerySet[SchemaVersion]:

@@ -13,7 +13,13 @@ from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.datafetch.enums import Trigger
-from apps.datafetch.limits import LEASE_SECONDS, MAX_CLAIMS, PAUSE_AFTER, PROBE_SECONDS
+from apps.datafetch.limits import (
+    LEASE_SECONDS,
+    MAX_CLAIMS,
+    PAUSE_AFTER,
+    PROBE_RARELY_SECONDS,
+    PROBE_SECONDS,
+)
 from apps.datafetch.models import Page, Progress, Record, Rejected, Run, Stream
 from apps.datafetch.services.schedule import next_time
 from apps.datafetch.tasks import read, remove
@@ -200,10 +206,12 @@ def test_what_is_overdue_is_due_now_and_what_fails_is_only_probed() -> None:
     stream = Stream(interval_seconds=60)
 
     late = next_time(stream, after=noon - timedelta(days=3), now=noon)
-    probed = next_time(stream, after=noon, now=noon, failures=PAUSE_AFTER)
+    probed = next_time(stream, after=noon, now=noon, paused_at=noon)
+    rarely = next_time(stream, after=noon, now=noon, paused_at=noon - timedelta(days=8))
 
     assert late == noon
-    assert (probed - noon).total_seconds() >= PROBE_SECONDS
+    assert PROBE_SECONDS <= (probed - noon).total_seconds() < PROBE_RARELY_SECONDS
+    assert (rarely - noon).total_seconds() >= PROBE_RARELY_SECONDS
 
 
 def test_after_many_failures_it_is_paused_and_the_probe_that_succeeds_ends_that(
@@ -212,7 +220,8 @@ def test_after_many_failures_it_is_paused_and_the_probe_that_succeeds_ends_that(
     receiver.answer("/", Answer(404), as_json(items(1)))
     stream = make_stream(someone, receiver.url("/"))
     do(someone, stream, "start")
-    Progress.objects.update(failures=PAUSE_AFTER - 1)
+    two_days_ago = datetime.now(UTC) - timedelta(days=2)
+    Progress.objects.update(failures=PAUSE_AFTER - 1, failing_since=two_days_ago)
 
     read()
     paused = get(someone, stream)

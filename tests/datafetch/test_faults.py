@@ -355,6 +355,7 @@ def test_health_fails_and_recovers_and_says_so(someone: ApiClient, receiver: Rec
     assert seen == ["never_run", "failing", "failing", "ok"]
     assert event_types(stream) == [
         "stream.run_failed",
+        "stream.failing",
         "stream.run_failed",
         "stream.run_succeeded",
         "stream.recovered",

@@ -125,7 +125,7 @@ def _start(stream: Stream, progress: Progress, actor: Actor) -> None:
     if progress.run_id is None:
         runs.begin(stream, progress, trigger=Trigger.START, actor=actor)
     Progress.objects.filter(pk=stream.pk).update(
-        stop_requested=False, next_run_at=Now(), paused_at=None
+        stop_requested=False, next_run_at=Now(), paused_at=None, failures=0
     )
     _tell(STARTED, stream, actor)
     wake_on_commit(runs.READ)

@@ -19,7 +19,7 @@ from apps.common.leases import claim, settle
 from apps.common.outgoing.pooled import Answer
 from apps.common.wakeups import wake
 from apps.datafetch import limits
-from apps.datafetch.enums import SchemaPolicy
+from apps.datafetch.enums import SchemaPolicy, Trigger
 from apps.datafetch.models import Progress, Run, Stream
 from apps.datafetch.services import budgets, runs, schemas, storing
 from apps.datafetch.services.checkpoints import Checkpoint
@@ -102,13 +102,15 @@ class _Turn:
         self.source = source_of(stream)
         self.checkpoint = Checkpoint.of(progress) or Checkpoint.beginning(stream, progress, run)
         self._has_looked = False
+        self._request = f"GET {self.source.redacted(stream.url)}"
         self.ends_at = time.monotonic() + limits.TURN_SECONDS
 
     def take(self) -> None:
         """Read pages until the run has ended, must wait, or others may wait for their turn."""
         if self.progress.claims > limits.MAX_CLAIMS:
             detail = "Workers kept failing while they read this stream."
-            runs.fail(self.progress, SourceFailed("worker_failed", detail).told(()))
+            failure = SourceFailed("worker_failed", detail)
+            runs.fail(self.progress, failure.told(()), cause=failure.cause)
             return
         try:
             while not self._is_over():
@@ -154,6 +156,7 @@ class _Turn:
 
     def _fetch(self, before: Checkpoint) -> Fetched:
         asked = self.source.asked(before.at or {}, before.since, self._token())
+        self._request = f"GET {asked.shown}"
         known = storing.known(self.stream.id, asked.digest)
         if known and known.run_id == self.run.id and known.reading == before.reading:
             detail = f"Page {before.page + 1} is page {known.number} again: {known.url}"
@@ -235,6 +238,7 @@ class _Turn:
                 raise
         self._wait_for_host()
         renewed = self.source.asked(before.at or {}, before.since, self._token(is_refused=True))
+        self._request = f"GET {renewed.shown}"
         return asking.ask(renewed, **conditions), 2
 
     def _token(self, *, is_refused: bool = False) -> str | None:
@@ -246,6 +250,7 @@ class _Turn:
             cached = mine.filter(token_expires_at__gt=Now()).values_list("token", flat=True).first()
             if cached:
                 return cached
+        self._request = f"POST {self.source.redacted(self.source.auth['token_url'])}"
         token = asking.new_token(self.source)
         life = timedelta(seconds=_FOREVER if token.seconds is None else token.seconds)
         mine.filter(lease_id=self.progress.lease_id).update(
@@ -267,10 +272,13 @@ class _Turn:
     def _fail_or_wait(self, failure: SourceFailed) -> None:
         """Try the page again when the failure may pass, at a due time; else the run has failed."""
         runs.count_request(self.run.id)
-        told = failure.told(self.source.hidden) | {"page": self.checkpoint.page + 1}
+        told = failure.told(self.source.hidden) | {
+            "page": self.checkpoint.page + 1,
+            "request": self._request.replace("\0", "\ufffd"),
+        }
         attempt = self.progress.attempt + 1
-        if not failure.is_passing or attempt >= limits.MAX_ATTEMPTS:
-            runs.fail(self.progress, told)
+        if not failure.is_passing or attempt >= limits.MAX_ATTEMPTS or self._is_probe():
+            runs.fail(self.progress, told, cause=failure.cause)
             return
         delay = retry_delay(attempt)
         if failure.retry_after is not None:
@@ -278,6 +286,11 @@ class _Turn:
             budgets.hold(self.stream.account_id, self.source.host, failure.retry_after)
         Run.objects.filter(pk=self.run.pk).update(error=told | {"attempt": attempt})
         self._leave(delay, attempt=F("attempt") + 1)
+
+    def _is_probe(self) -> bool:
+        """Whether it only looks, with one request, if a paused stream works again."""
+        is_scheduled = self.run.trigger == Trigger.SCHEDULE
+        return is_scheduled and self.progress.paused_at is not None and self.checkpoint.page == 0
 
     def _leave(self, seconds: float, **outcome: Any) -> None:
         """Give up the lease; the run goes on when `seconds` have passed."""

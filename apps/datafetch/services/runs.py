@@ -10,9 +10,10 @@ from django.db.models.functions import Now
 from apps.common import clock
 from apps.common.actor import Actor, system
 from apps.datafetch.enums import RunStatus, State, Trigger
-from apps.datafetch.events import RECOVERED, RUN_FAILED, RUN_SUCCEEDED, status_object
-from apps.datafetch.limits import PAUSE_AFTER
+from apps.datafetch.events import RUN_FAILED, RUN_SUCCEEDED, status_object
 from apps.datafetch.models import Progress, Run, Stream
+from apps.datafetch.services import notices
+from apps.datafetch.services.health import after_failure
 from apps.datafetch.services.schedule import next_time
 from apps.events.catalogue import EventType
 from apps.events.publishing import draft, publish
@@ -84,29 +85,29 @@ def stop(progress: Progress) -> None:
 
 
 @transaction.atomic
-def fail(progress: Progress, error: dict[str, Any]) -> None:
+def fail(progress: Progress, error: dict[str, Any], *, cause: str) -> None:
     """Give up the run in progress; the next one comes by schedule."""
     current = locked(progress)
-    failures = current.failures + 1
-    outcome: dict[str, Any] = {"failures": failures}
-    if failures >= PAUSE_AFTER and current.paused_at is None:
-        outcome["paused_at"] = Now()
-    _end(current, RunStatus.FAILED, outcome, error=error)
+    verdict = after_failure(current, cause, clock.now())
+    _end(current, RunStatus.FAILED, verdict.outcome, error=error)
     _publish(RUN_FAILED, current.pk)
+    notices.tell_of_failure(current.pk, verdict, cause, actor=system(READ))
 
 
 def succeed(current: Progress, *, cursor_value: Any) -> None:
     """End the run in progress, its progress locked: all of it has been read and stored."""
     outcome = {
         "failures": 0,
+        "failing_since": None,
+        "told": [],
         "paused_at": None,
         "succeeded_at": Now(),
         "cursor_value": cursor_value,
     }
     _end(current, RunStatus.SUCCEEDED, outcome, error=None)
     _publish(RUN_SUCCEEDED, current.pk)
-    if current.failures:
-        _publish(RECOVERED, current.pk)
+    if current.told:
+        notices.tell_of_recovery(current, actor=system(READ))
 
 
 def _end(current: Progress, status: RunStatus, outcome: dict[str, Any], **figures: Any) -> None:
@@ -118,8 +119,8 @@ def _end(current: Progress, status: RunStatus, outcome: dict[str, Any], **figure
     stream = Stream.objects.get(pk=current.pk)
     planned = None
     if stream.state == State.RUNNING and stream.deleted_at is None:
-        failures = outcome.get("failures", current.failures)
-        planned = next_time(stream, after=run.started_at, now=now, failures=failures)
+        paused_at = outcome.get("paused_at", current.paused_at)
+        planned = next_time(stream, after=run.started_at, now=now, paused_at=paused_at)
     _rest(current, due_at=planned, next_run_at=planned, **outcome)
 
 

@@ -10,17 +10,20 @@ from apps.datafetch.limits import (
     JITTER,
     MAX_DELAY,
     MAX_JITTER,
-    PAUSE_AFTER,
+    PROBE_RARELY_AFTER,
+    PROBE_RARELY_SECONDS,
     PROBE_SECONDS,
 )
 from apps.datafetch.models import Stream
 
 
-def next_time(stream: Stream, *, after: datetime, now: datetime, failures: int = 0) -> datetime:
+def next_time(
+    stream: Stream, *, after: datetime, now: datetime, paused_at: datetime | None = None
+) -> datetime:
     """The next scheduled time after a run that began at `after`, with some jitter.
 
-    Times missed meanwhile are not made up for: whatever is overdue runs once, now. A stream that failed
-    too often is only probed.
+    Times missed meanwhile are not made up for: whatever is overdue runs once, now. A stream that is
+    paused is only probed.
     """
     if stream.interval_seconds is not None:
         interval = float(stream.interval_seconds)
@@ -28,8 +31,10 @@ def next_time(stream: Stream, *, after: datetime, now: datetime, failures: int =
     else:
         planned = next(CronSim(stream.cron, max(after, now)))
         interval = (planned - now).total_seconds()
-    if failures >= PAUSE_AFTER:
-        planned = max(planned, now + timedelta(seconds=PROBE_SECONDS))
+    if paused_at is not None:
+        is_long = (now - paused_at).total_seconds() >= PROBE_RARELY_AFTER
+        pause = PROBE_RARELY_SECONDS if is_long else PROBE_SECONDS
+        planned = max(planned, now + timedelta(seconds=pause))
     jitter = random.uniform(0, min(interval * JITTER, MAX_JITTER))  # noqa: S311 - no secret
     return max(planned + timedelta(seconds=jitter), now)
 

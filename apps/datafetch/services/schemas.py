@@ -10,7 +10,7 @@ from apps.datafetch.enums import SchemaPolicy
 from apps.datafetch.events import SCHEMA_CHANGED, schema_change_object
 from apps.datafetch.models import Progress, Run, SchemaVersion, Stream
 from apps.datafetch.selectors import newest_schema
-from apps.datafetch.services import runs
+from apps.datafetch.services import notices, runs
 from apps.datafetch.sources import forms
 from apps.datafetch.sources.forms import Form
 from apps.datafetch.sources.source import Source
@@ -86,6 +86,7 @@ def _tell(stream: Stream, number: int, known: Form, wider: Form) -> None:
         "added": sorted(wider.keys() - known.keys()),
         "widened": sorted(name for name, kinds in known.items() if wider[name] != kinds),
     }
+    notices.tell_of_drift(stream, change)
     publish(
         draft(
             SCHEMA_CHANGED,

@@ -201,7 +201,7 @@ def _follow(stream: Stream, progress: Progress, altered: set[str]) -> None:
     is_waiting = progress.run_id is None and stream.state == State.RUNNING
     if is_waiting and altered & {"interval_seconds", "cron"}:
         now = clock.now()
-        planned = next_time(stream, after=now, now=now, failures=progress.failures)
+        planned = next_time(stream, after=now, now=now, paused_at=progress.paused_at)
         outcome |= {"next_run_at": planned, "due_at": planned}
     if outcome:
         Progress.objects.filter(pk=stream.pk).update(**outcome)

@@ -37,6 +37,13 @@ class SourceFailed(Exception):
         self.retry_after = retry_after
         self.status = status
 
+    @property
+    def cause(self) -> str:
+        """What its owner is told of once. Failures that may pass take turns: they are one cause."""
+        if self.is_passing and self.code != "rate_limited":
+            return "unavailable"
+        return f"{self.code}_{self.status}" if self.code == "http_error" else self.code
+
     def told(self, secrets: Iterable[str]) -> dict[str, Any]:
         """For the run's `error`: without any secret."""
         return {
