@@ -278,6 +278,11 @@ class Notice(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.contact_id} {self.property_name}".strip()
 
+    @property
+    def told_ms(self) -> int:
+        """When it happened, as HubSpot writes it: in ms."""
+        return round(self.occurred_at.timestamp() * 1000)
+
 
 class Erasure(Leased):
     """What is left to be erased of a customer; gone when nothing is. `id` is the customer's."""

@@ -18,7 +18,7 @@ def sync() -> bool:
 def take_in() -> bool:
     """Give the customers what HubSpot told of their contacts."""
     inbound.identify_portals()
-    return reconcile(inbound.apply_next)
+    return reconcile(inbound.apply_some)
 
 
 @job(erasing.ERASE, at_once=1)

@@ -12,6 +12,7 @@ from apps.crm import signing
 from apps.crm.enums import NoticeOutcome
 from apps.crm.models import Contact, Notice
 from apps.crm.services import inbound
+from apps.events.models import Event
 from sandbox.hubspot.server import Simulator
 from sandbox.hubspot.webhooks import HUB_ID, signed_headers
 from tests.conftest import MakeClient
@@ -37,13 +38,17 @@ def send(notices: Any, **headers: str) -> Any:
     return Client().post(PATH, body, content_type="application/json", headers={**signed, **headers})
 
 
+def deal_with() -> None:
+    inbound.identify_portals()
+    while inbound.apply_some():
+        pass
+
+
 def take_in(notices: Any) -> list[str]:
     """Send them, deal with them; the outcomes, oldest first."""
     before = set(Notice.objects.values_list("pk", flat=True))
     assert send(notices).status_code == 204
-    inbound.identify_portals()
-    while inbound.apply_next():
-        pass
+    deal_with()
     new = Notice.objects.exclude(pk__in=before).order_by("pk")
     return list(new.values_list("outcome", flat=True))
 
@@ -194,6 +199,60 @@ def test_our_own_change_coming_back_changes_nothing(shop: Shop) -> None:
 
     assert set(outcomes) == {NoticeOutcome.UNCHANGED}
     assert read(shop, customer)["version"] == 1
+
+
+def test_our_own_changes_coming_back_cost_a_few_statements_however_many_they_are(
+    shop: Shop, django_assert_max_num_queries: Any
+) -> None:
+    """And nobody is told or woken by them."""
+    shop.hubspot.settings.rate_limit = 1_000
+    shop.add_many(200)
+    sync()
+    news = shop.hubspot.news()
+    events = Event.objects.count()
+    sent = Contact.objects.get(contact_id="101").property_times
+    for start in range(0, len(news), 100):
+        assert send(news[start : start + 100]).status_code == 204
+    inbound.identify_portals()
+
+    with django_assert_max_num_queries(20):
+        assert not inbound.apply_some()
+
+    assert len(news) == 400
+    outcomes = Notice.objects.values_list("outcome", flat=True)
+    assert set(outcomes) == {NoticeOutcome.UNCHANGED}
+    assert Event.objects.count() == events
+    assert not Contact.objects.filter(due_at__isnull=False).exists()
+    told = Contact.objects.get(contact_id="101").property_times
+    assert all(told[name] >= sent[name] for name in sent)  # so that what comes late is older
+    assert told != sent
+
+
+def test_an_echo_of_a_failed_customer_does_not_send_it_again(shop: Shop) -> None:
+    customer = synced(shop)
+    shop.change(customer, email="ada@example.invalid")
+    sync()
+    assert shop.crm(customer)["state"] == "failed"
+
+    assert take_in([change(customer["contact_id"], "firstname", "Ada")]) == ["unchanged"]
+
+    assert shop.crm(customer)["state"] == "failed"
+
+
+def test_contacts_that_are_nobodys_and_properties_that_are_not_ours_are_settled_together(
+    shop: Shop, django_assert_max_num_queries: Any
+) -> None:
+    customer = synced(shop)
+    nobodys = [change(str(number), "email", f"{number}@x.co") for number in range(9000, 9060)]
+    unmapped = [change(customer["contact_id"], f"p{number}", "1") for number in range(30)]
+    assert send([*nobodys, *unmapped]).status_code == 204
+    inbound.identify_portals()
+
+    with django_assert_max_num_queries(20):
+        inbound.apply_some()
+
+    outcomes = list(Notice.objects.values_list("outcome", flat=True))
+    assert [outcomes.count(one) for one in ("unknown", "unmapped")] == [60, 30]
 
 
 def test_the_newest_value_wins_in_whatever_order_it_is_told(shop: Shop) -> None:
@@ -367,5 +426,5 @@ def test_while_a_call_is_under_way_a_notice_waits(shop: Shop) -> None:
 
     row.update(lease_id=None, lease_until=None)
     Notice.objects.update(due_at="2000-01-01T00:00:00Z")
-    assert inbound.apply_next()
+    deal_with()
     assert read(shop, customer)["first_name"] == "Augusta"

@@ -29,6 +29,7 @@ from apps.crm.hubspot.notices import Told
 from apps.crm.models import Connection, Contact, Customer, Notice, Portal
 from apps.crm.services import budget
 from apps.crm.services.customers import SYNC, owe, tell
+from apps.crm.services.echoes import AFTER_CALL, settle_known
 from apps.crm.services.mapping import EMAIL, wanted_of
 from apps.crm.services.takeover import taken_over
 
@@ -36,10 +37,7 @@ INBOUND = "crm.inbound"
 # Longer than HubSpot repeats what it told, which is a day.
 KEPT = timedelta(days=3)
 TRIM_BATCH = 5000
-# How long a notice waits for the number of a portal that cannot be asked, and for a call under way.
-IDENTIFIED_WITHIN = timedelta(minutes=10)
-ASK_AGAIN = timedelta(seconds=15)
-AFTER_CALL = timedelta(seconds=2)
+BATCH = 500
 AFTER_FAILURE = timedelta(minutes=1)
 
 log = structlog.get_logger(__name__)
@@ -82,18 +80,17 @@ def identify_portals() -> None:
             Portal.objects.filter(pk=key).update(hub_id=hub_id)
 
 
-def apply_next() -> bool:
-    """Deal with the notice that has waited longest; False when none is due."""
+def apply_some() -> bool:
+    """Deal with the notices that have waited longest; False when no more are due."""
     due = Notice.objects.filter(due_at__lte=Now()).order_by("due_at", "occurred_at")
-    pk = due.values_list("pk", flat=True).first()
-    if pk is None:
-        return False
-    try:
-        _apply(pk)
-    except Exception:  # it must not keep the others waiting
-        log.exception("notice_failed", notice=str(pk))
-        Notice.objects.filter(pk=pk).update(due_at=Now() + AFTER_FAILURE)
-    return True
+    pks = list(due.values_list("pk", flat=True)[:BATCH])
+    for pk in settle_known(pks):
+        try:
+            _apply(pk)
+        except Exception:  # it must not keep the others waiting
+            log.exception("notice_failed", notice=str(pk))
+            Notice.objects.filter(pk=pk).update(due_at=Now() + AFTER_FAILURE)
+    return len(pks) == BATCH
 
 
 def trim() -> bool:
@@ -108,9 +105,6 @@ def _apply(pk: UUID) -> None:
     notice = Notice.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
     if notice is None or notice.due_at is None:
         return
-    if _must_wait_for_numbers(notice):
-        _put_off(notice, ASK_AGAIN)
-        return
     keys = Portal.objects.filter(hub_id=notice.hub_id).values_list("pk", flat=True)
     contacts = Contact.objects.filter(
         contact_id__in=[notice.contact_id, *notice.merged_ids], portal_key__in=list(keys)
@@ -121,7 +115,7 @@ def _apply(pk: UUID) -> None:
     customers = {customer.pk: customer for customer in locked}
     held = list(contacts.filter(pk__in=customers).order_by("pk").select_for_update())
     if any(contact.lease_id is not None for contact in held) and _is_leased(held):
-        _put_off(notice, AFTER_CALL)
+        Notice.objects.filter(pk=notice.pk).update(due_at=Now() + AFTER_CALL)
         return
     outcome = NoticeOutcome.UNKNOWN
     match NoticeKind(notice.kind):
@@ -137,16 +131,6 @@ def _apply(pk: UUID) -> None:
     Notice.objects.filter(pk=pk).update(due_at=None, outcome=outcome, value="")
 
 
-def _must_wait_for_numbers(notice: Notice) -> bool:
-    """While a token in use may lead to the very account that it is about."""
-    is_young = Notice.objects.filter(pk=notice.pk, received_at__gt=Now() - IDENTIFIED_WITHIN)
-    return bool(selectors.unidentified_portals()) and is_young.exists()
-
-
-def _put_off(notice: Notice, wait: timedelta) -> None:
-    Notice.objects.filter(pk=notice.pk).update(due_at=Now() + wait)
-
-
 def _is_leased(contacts: Sequence[Contact]) -> bool:
     """A call for one of them is under way, whose outcome would be written over this."""
     ids = [contact.pk for contact in contacts]
@@ -155,7 +139,7 @@ def _is_leased(contacts: Sequence[Contact]) -> bool:
 
 def _take_over(notice: Notice, contact: Contact, customer: Customer) -> NoticeOutcome:
     """Give the customer the property's value, if the rule says so."""
-    name, told_ms = notice.property_name, round(notice.occurred_at.timestamp() * 1000)
+    name, told_ms = notice.property_name, notice.told_ms
     line = selectors.line(contact.account_id)
     mapping = line.mapping if line else {}
     field = {EMAIL: EMAIL} | {target: field for field, target in mapping.items()}
