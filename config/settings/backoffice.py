@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.urls import reverse_lazy
 
 from config.settings import env
 
@@ -31,7 +30,6 @@ UNFOLD: dict[str, Any] = {
     ],
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
-    "ACCOUNT": {"navigation": [{"title": "Security", "link": reverse_lazy("my_security")}]},
     "COMMAND": {"search_models": False, "show_history": True},
     "SIDEBAR": {
         "show_search": True,
