@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.templatetags.static import static
 
 from config.settings import env
 
