@@ -83,3 +83,10 @@ class Unavailable(DomainError):
     def __init__(self, detail: str, *, code: str | None = None, retry_after: int = 1):
         super().__init__(detail, code=code)
         self.retry_after = retry_after
+
+
+class TooOften(Unavailable):
+    """The caller may do this again in `retry_after` seconds."""
+
+    code = "too_often"
+    title = "Too often"

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from apps.common.errors import Conflict, Fault, Invalid, NotFound
+from apps.common.errors import Conflict, Fault, Invalid, NotFound, TooOften, Unavailable
 
 
 class StreamNotFound(NotFound):
@@ -45,6 +45,19 @@ class ConsumerMoved(Conflict):
     """The consumer is not where its client believes it to be."""
 
     code = "consumer_moved"
+
+
+class PreviewTooSoon(TooOften):
+    """A stream was looked at a moment ago, or its host wants to be left alone for a time."""
+
+    code = "preview_too_soon"
+
+
+class TooManyPreviews(Unavailable):
+    """A process has no thread to spare for another look at a remote API."""
+
+    code = "too_many_previews"
+    title = "Too many previews are under way"
 
 
 class StreamInvalid(Invalid):

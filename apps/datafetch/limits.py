@@ -23,6 +23,18 @@ MAX_RECORD_BYTES = 1024 * 1024
 # Of one page; there is a page of them to look at, not a copy of everything.
 MAX_REJECTED_KEPT = 100
 
+# A look at a first page while somebody waits for it; all of it, with a token, takes 14 s at the most.
+PREVIEW_SECONDS = 8.0
+PREVIEW_TOKEN_SECONDS = 3.0
+PREVIEW_BYTES = 4 * 1024 * 1024
+PREVIEW_STEPS = 500_000
+# Of the records in its answer, as JSON; one is shown whatever its size.
+PREVIEW_SHOWN_BYTES = 1024 * 1024
+PREVIEWS_A_SECOND = 0.5
+# Threads of one web process that look at once, and of those for one account.
+PREVIEWERS = 4
+PREVIEWERS_OF_ACCOUNT = 2
+
 # Tries of one page before its run has failed, and the time between them, in seconds.
 MAX_ATTEMPTS = 6
 FIRST_DELAY = 1.0

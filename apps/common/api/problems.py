@@ -79,6 +79,7 @@ _STATUS: dict[type[domain.DomainError], int] = {
     domain.Stale: 412,
     domain.Unprocessable: 422,
     domain.Unavailable: 503,
+    domain.TooOften: 429,
 }
 
 _BUSY = (pg.LockNotAvailable, pg.QueryCanceled, pg.DeadlockDetected, pg.SerializationFailure)

@@ -2,8 +2,6 @@
 
 import csv
 import io
-import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
@@ -12,6 +10,7 @@ from django.db import close_old_connections
 from rest_framework.renderers import BaseRenderer
 
 from apps.common.errors import Unavailable
+from apps.common.places import Places
 
 # A stream keeps a thread of the web process for as long as its reader takes: never all of them.
 MAX_STREAMS = 4
@@ -46,29 +45,19 @@ class Streams:
     """How many streams of each account this process is sending."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._sending: Counter[UUID] = Counter()
+        self._places = Places(MAX_STREAMS, MAX_STREAMS_OF_ACCOUNT)
 
     def require_room(self, account_id: UUID) -> None:
         """Raise TooManyExports when this account, or all together, have as many as they may."""
-        with self._lock:
-            mine, all_of_them = self._sending[account_id], self._sending.total()
-        if mine >= MAX_STREAMS_OF_ACCOUNT or all_of_them >= MAX_STREAMS:
+        if not self._places.are_left(account_id):
             raise TooManyExports("Wait until another export has ended.", retry_after=10)
 
     def send(self, account_id: UUID, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """`chunks`, counted from the first one until the last is taken or the client goes away."""
-        self._count(account_id, 1)
-        try:
+        with self._places.taken(account_id):
             for chunk in chunks:
                 close_old_connections()  # back to the pool, while the client takes its time
                 yield chunk
-        finally:
-            self._count(account_id, -1)
-
-    def _count(self, account_id: UUID, change: int) -> None:
-        with self._lock:
-            self._sending[account_id] += change
 
 
 streams = Streams()

@@ -15,7 +15,7 @@ from apps.common.api.serializers import parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.schemas import page
 from apps.datafetch import selectors
-from apps.datafetch.api.representations import CONSUMER, consumer_object
+from apps.datafetch.api.representations.records import CONSUMER, consumer_object
 from apps.datafetch.api.serializers.reading import CommitInput, SeekInput, consumer_name
 from apps.datafetch.enums import Edge
 from apps.datafetch.errors import ConsumerMoved, StreamNotFound, TooManyConsumers

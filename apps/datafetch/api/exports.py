@@ -7,7 +7,7 @@ import orjson
 
 from apps.common.api.streaming import csv_rows
 from apps.common.clock import rfc3339
-from apps.datafetch.api.representations import record_object
+from apps.datafetch.api.representations.records import record_object
 from apps.datafetch.models import Record
 from apps.datafetch.sources.forms import Form
 

@@ -23,7 +23,7 @@ from apps.common.errors import Forbidden
 from apps.common.schemas import page
 from apps.datafetch import selectors
 from apps.datafetch.api.exports import comma_separated, ndjson
-from apps.datafetch.api.representations import (
+from apps.datafetch.api.representations.records import (
     RECORD,
     REJECTED,
     SCHEMA,

@@ -1,9 +1,10 @@
 from django.urls import path
 
-from apps.datafetch.api import consumer_views, record_views, views
+from apps.datafetch.api import consumer_views, preview_views, record_views, views
 
 urlpatterns = [
     path("streams", views.StreamsView.as_view()),
+    path("streams/preview", preview_views.PreviewView.as_view()),
     path("streams/start", views.StartAllView.as_view()),
     path("streams/stop", views.StopAllView.as_view()),
     path("streams/<uuid:stream_id>", views.StreamView.as_view()),

@@ -98,13 +98,13 @@ def vetting_urls(handler: Handler) -> Handler:
 
     @functools.wraps(handler)
     def post(view: Any, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
-        _vet(parse_body(StreamInput, request))
+        vet(parse_body(StreamInput, request))
         return handler(view, request, *args, **kwargs)
 
     return post
 
 
-def _vet(body: Mapping[str, Any]) -> None:
+def vet(body: Mapping[str, Any]) -> None:
     """Raise StreamInvalid when a URL in the body leads to a refused address just now."""
     token_url = (body.get("auth") or {}).get("token_url")
     for pointer, url in (("/url", body.get("url")), ("/auth/token_url", token_url)):
@@ -177,7 +177,7 @@ class StreamView(ApiView):
     def patch(self, request: Request, stream_id: UUID) -> HttpResponse:
         current = selectors.stream(self.principal.account_id, stream_id)
         changes = parse_body(StreamInput, request, current=stream_object(current), partial=True)
-        _vet(changes)
+        vet(changes)
         changed = streams.update_stream(
             account_id=current.account_id,
             stream_id=stream_id,

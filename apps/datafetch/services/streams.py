@@ -1,6 +1,7 @@
 """Making, changing and deleting streams. Secrets go in and never come out again."""
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 from uuid import UUID
 
@@ -45,13 +46,25 @@ def create_stream(*, account_id: UUID, name: str, url: str, **config: Any) -> St
     Account.objects.select_for_update().get(pk=account_id)
     if Stream.objects.filter(account_id=account_id, deleted_at=None).count() >= STREAMS_PER_ACCOUNT:
         raise TooManyStreams(f"An account has at most {STREAMS_PER_ACCOUNT} streams.")
-    fresh = Stream(account_id=account_id, name=name, url=url, **_NOTHING_YET)
-    columns = _columns(fresh, {**_DEFAULTS, **config})
-    for column, value in columns.items():
-        setattr(fresh, column, value)
+    fresh = drafted(account_id=account_id, name=name, url=url, **config)
     fresh.save(force_insert=True)
     Progress.objects.create(stream=fresh, account_id=account_id)
     return selectors.stream(account_id, fresh.id)
+
+
+def drafted(*, account_id: UUID, name: str, url: str, **config: Any) -> Stream:
+    """A stream as it would be made; nothing is stored. Raises StreamInvalid."""
+    fresh = Stream(account_id=account_id, name=name, url=url, **_NOTHING_YET)
+    return altered_by(fresh, {**_DEFAULTS, **config})
+
+
+def altered_by(current: Stream, changes: Mapping[str, Any]) -> Stream:
+    """A copy of a stream, its secrets kept where they may be, as `changes` would leave it; nothing is
+    stored. Raises StreamInvalid."""
+    draft = copy(current)
+    for column, value in _columns(current, changes).items():
+        setattr(draft, column, value)
+    return draft
 
 
 @transaction.atomic

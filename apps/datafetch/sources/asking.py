@@ -16,6 +16,7 @@ from apps.datafetch.sources.failures import SourceFailed
 from apps.datafetch.sources.source import ACCEPT, USER_AGENT, Asked, Source
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
+PAGE_LIMITS = Limits(total_seconds=PAGE_SECONDS, max_bytes=MAX_BODY_BYTES)
 TOKEN_LIMITS = Limits(total_seconds=10.0, max_bytes=262_144)
 # A token is not used in the last seconds of its life, which may end while a request is under way.
 TOKEN_MARGIN = 30
@@ -31,34 +32,43 @@ class Token(NamedTuple):
 
 def ask(asked: Asked, *, etag: str = "", last_modified: str = "") -> Answer:
     """The 2xx or 304 answer to a request; raises SourceFailed for anything else."""
+    answer = whatever(asked, etag=etag, last_modified=last_modified)
+    if answer.status != 304 or not (etag or last_modified):
+        require_success(answer)
+    return answer
+
+
+def whatever(
+    asked: Asked, *, etag: str = "", last_modified: str = "", limits: Limits = PAGE_LIMITS
+) -> Answer:
+    """The answer to a request, of any status; raises SourceFailed when there is none."""
     conditions = {"if-none-match": etag, "if-modified-since": last_modified}
     headers = {
         "user-agent": USER_AGENT,
         "accept": ACCEPT,
         **{name: value for name, value in conditions.items() if value},
     }
-    limits = Limits(total_seconds=PAGE_SECONDS, max_bytes=MAX_BODY_BYTES)
-    answer = _sent("GET", asked.url, headers=headers, private=asked.private, limits=limits)
-    if answer.status == 304 and (etag or last_modified):
-        return answer
+    return _sent("GET", asked.url, headers=headers, private=asked.private, limits=limits)
+
+
+def require_success(answer: Answer) -> None:
+    """Raise SourceFailed unless the status is 2xx."""
     if not 200 <= answer.status < 300:
         raise _refusal(answer)
-    return answer
 
 
-def new_token(source: Source) -> Token:
+def new_token(source: Source, limits: Limits = TOKEN_LIMITS) -> Token:
     """A token for client credentials, sent in the body first, then as HTTP Basic."""
     auth, secret = source.auth, source.secrets["auth"]["client_secret"]
     form = {"grant_type": "client_credentials"}
     if auth.get("scope"):
         form["scope"] = auth["scope"]
-    answer = _token_answer(
-        auth["token_url"], {**form, "client_id": auth["client_id"], "client_secret": secret}, {}
-    )
+    with_secret = {**form, "client_id": auth["client_id"], "client_secret": secret}
+    answer = _token_answer(auth["token_url"], with_secret, {}, limits)
     if answer.status in (400, 401):
         pair = f"{quote_plus(auth['client_id'])}:{quote_plus(secret)}"
         basic = {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}
-        answer = _token_answer(auth["token_url"], form, basic)
+        answer = _token_answer(auth["token_url"], form, basic, limits)
     if answer.status in PASSING:
         raise _refusal(answer)
     if answer.status != 200:
@@ -126,7 +136,9 @@ def _reason(answer: Answer) -> str:
     return f": {text}" if text and not text.startswith("<") else ""
 
 
-def _token_answer(url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+def _token_answer(
+    url: str, form: Mapping[str, str], headers: Mapping[str, str], limits: Limits
+) -> Answer:
     sent = {
         "user-agent": USER_AGENT,
         "accept": "application/json",
@@ -138,7 +150,7 @@ def _token_answer(url: str, form: Mapping[str, str], headers: Mapping[str, str])
         headers=sent,
         private=headers,
         body=urlencode(form).encode(),
-        limits=TOKEN_LIMITS,
+        limits=limits,
     )
 
 

@@ -61,10 +61,15 @@ def is_sensitive(name: str) -> bool:
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """`text` without these secrets, and without what query strings in it hold under telling names."""
+    return _QUERY_VALUE.sub(
+        lambda found: f"{found[1]}{found[2]}={HIDDEN}" if is_sensitive(found[2]) else found[0],
+        masked(text, secrets),
+    )
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """`text` without these secrets."""
     for secret in sorted((one for one in secrets if len(one) >= 4), key=len, reverse=True):
         for spelling in (secret, quote(secret, safe=""), quote_plus(secret)):
             text = text.replace(spelling, HIDDEN)
-    return _QUERY_VALUE.sub(
-        lambda found: f"{found[1]}{found[2]}={HIDDEN}" if is_sensitive(found[2]) else found[0],
-        text,
-    )
+    return text

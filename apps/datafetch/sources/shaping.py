@@ -57,7 +57,13 @@ class _Unfit(Exception):
 def shape(source: Source, document: Any, steps: Steps, bound_to: Form | None = None) -> Shape:
     """The records on a page, those refused that have not the form that they are `bound_to`; raises
     SourceFailed when there is no list of records where one should be."""
-    found = _records(source, document, steps)
+    return shape_records(source, records_of(source, document, steps), steps, bound_to)
+
+
+def shape_records(
+    source: Source, found: list[Any], steps: Steps, bound_to: Form | None = None
+) -> Shape:
+    """The same of records as they came."""
     page = Shape(count=len(found))
     for raw in found:
         try:
@@ -77,7 +83,8 @@ def shape(source: Source, document: Any, steps: Steps, bound_to: Form | None = N
     return page
 
 
-def _records(source: Source, document: Any, steps: Steps) -> list[Any]:
+def records_of(source: Source, document: Any, steps: Steps) -> list[Any]:
+    """The records of a page as they came; raises SourceFailed where no list of them is."""
     try:
         found = source.records(document, steps)
     except ExpressionFailed as error:

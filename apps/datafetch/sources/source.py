@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
 import orjson
 
 from apps.common.outgoing import guard, pooled
 from apps.datafetch.sources import pagination
 from apps.datafetch.sources.expressions import Expression, compiled
-from apps.datafetch.sources.failures import redacted
+from apps.datafetch.sources.failures import HIDDEN, redacted
 from apps.datafetch.sources.pagination import Position
 
 USER_AGENT = "Tradepost/1.0 (data fetch)"
@@ -24,10 +24,12 @@ ACCEPT = "application/json, */*;q=0.5"
 class Asked:
     """One request: `private` headers are for the origin of the stream's own URL alone.
 
-    `digest` tells it from the stream's other requests; neither it nor `shown` holds a credential.
+    `bare` is the URL without the credentials of `auth`. `digest` tells it from the stream's other
+    requests; neither it nor `shown` holds a credential.
     """
 
     url: str
+    bare: str
     private: Mapping[str, str]
     digest: bytes
     shown: str
@@ -119,9 +121,22 @@ class Source:
         return Asked(
             url=_with(bare, mine) if is_home else bare,
             private=self._private_headers(token) if is_home else {},
+            bare=bare,
             digest=hashlib.blake2b(bare.encode(), digest_size=16).digest(),
             shown=self.redacted(bare),
         )
+
+    def shown(self, asked: Asked) -> tuple[str, dict[str, str]]:
+        """The URL and the headers of a request for people to look at, *** in place of each secret."""
+        url = asked.shown
+        for name in self._query_credentials() if asked.url != asked.bare else ():
+            url = _without(url, {name})
+            url += f"{'&' if '?' in url else '?'}{quote_plus(name)}={HIDDEN}"
+        private = {
+            name: self.redacted(value) if self.headers.get(name) == value else HIDDEN
+            for name, value in asked.private.items()
+        }
+        return url, {"user-agent": USER_AGENT, "accept": ACCEPT, **private}
 
     def redacted(self, text: str) -> str:
         return redacted(text, self.hidden)

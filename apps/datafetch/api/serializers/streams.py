@@ -1,11 +1,12 @@
 """Input of the calls that make, change and run streams."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from cronsim import CronSim, CronSimError
 from rest_framework import serializers
 
-from apps.common.api.fields import Boolean, Choice, Integer, Text
+from apps.common.api.fields import Boolean, Choice, Integer, Text, Uuid
 from apps.common.api.serializers import Body
 from apps.datafetch.api.serializers.fields import (
     MAX_VALUE,
@@ -91,6 +92,21 @@ class StreamInput(Body):
             detail = self.error_messages["invalid_cron"].format(reason=error or "it never comes")
             raise serializers.ValidationError(detail, code="invalid_cron") from error
         return value
+
+
+class PreviewInput(StreamInput):
+    stream = Uuid(required=False, help_text="One of yours, as the rest of this would change it.")
+    name = Text(max_length=200, required=False)
+    url = SourceUrl(required=False, help_text="Needed where `stream` is left out.")
+    records = Integer(
+        min_value=1, max_value=50, default=10, help_text="How many are shown at the most."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "stream" not in attrs and "url" not in attrs:
+            detail = "Send the url of what is to be looked at, or the id of a stream."
+            raise serializers.ValidationError({"url": [detail]}, code="required")
+        return attrs
 
 
 class RunInput(Body):
