@@ -1,5 +1,7 @@
 """Money: an integer number of minor units beside an ISO 4217 currency code. Never a float."""
 
+from decimal import Decimal
+
 from iso4217 import Currency
 
 # JavaScript's largest exact integer is 9.007e15; staying below it keeps every client honest.
@@ -31,8 +33,14 @@ def is_currency(code: str) -> bool:
 
 def display(amount: int, currency: str) -> str:
     """For people: `display(123456, "EUR")` is `1,234.56 EUR`."""
+    return f"{_in_major_units(amount, currency):,} {currency}"
+
+
+def plain(amount: int, currency: str) -> str:
+    """For programs that want major units: `plain(123456, "EUR")` is `1234.56`."""
+    return str(_in_major_units(amount, currency))
+
+
+def _in_major_units(amount: int, currency: str) -> Decimal:
     decimals = MINOR_UNITS.get(currency, _NOT_TWO.get(currency, 2))
-    sign, digits = "-" if amount < 0 else "", abs(amount)
-    whole, part = divmod(digits, 10**decimals)
-    tail = f".{part:0{decimals}d}" if decimals else ""
-    return f"{sign}{whole:,}{tail} {currency}"
+    return Decimal((amount < 0, tuple(map(int, str(abs(amount)))), -decimals))

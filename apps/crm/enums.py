@@ -34,11 +34,18 @@ class PortalStatus(TextChoices):
 
 
 class Call(TextChoices):
-    """The three calls of a sync, each for up to 100 customers."""
+    """The calls of a sync, each for up to 100 customers or deals."""
 
     LOOKUP = "lookup"  # batch/read by e-mail
     UPSERT = "upsert"  # batch/upsert by e-mail
     UPDATE = "update"  # batch/update by contact id
+    FIND_DEALS = "find_deals"  # batch/read by our unique property
+    MAKE_DEALS = "make_deals"  # batch/create, with their contacts
+    UPDATE_DEALS = "update_deals"  # batch/update by HubSpot's id
+
+
+# Those that are about customers.
+CONTACT_CALLS = (Call.LOOKUP, Call.UPSERT, Call.UPDATE)
 
 
 class Outcome(TextChoices):
@@ -88,5 +95,13 @@ MAX_EMAIL = 254
 MAX_MAPPING = 100
 MAX_PROPERTIES_BYTES = 16_384
 
+# How the fields of a mapping begin that are figures of the customer's orders.
+ORDERS_PREFIX = "orders."
+
 # Which fields go to which HubSpot property where an account has said nothing.
 DEFAULT_MAPPING = {"first_name": "firstname", "last_name": "lastname"}
+
+
+def default_deal_stages() -> dict[str, str]:
+    """Where a deal stands in HubSpot, in the pipeline that every HubSpot account begins with."""
+    return {"pipeline": "default", "won": "closedwon", "lost": "closedlost"}

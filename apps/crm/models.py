@@ -25,6 +25,7 @@ from apps.crm.enums import (
     Outcome,
     PortalStatus,
     SyncState,
+    default_deal_stages,
 )
 
 ATTEMPTS_KEPT = timedelta(days=30)
@@ -80,62 +81,87 @@ class Customer(models.Model):
         return self.email or "(erased)"
 
 
-class Contact(Leased):
-    """What HubSpot has of a customer and what it is still owed: the due row of `crm.sync`.
+class Owed(Leased):
+    """What HubSpot has of something, and what it is still owed: a due row.
 
     Level-triggered: HubSpot is owed something while `revision` is above `synced_revision`, however
     many edits lie between. Who sends notes in `sending` what is on its way, before it goes, and what
     HubSpot confirmed in `acknowledged`, afterwards; a worker killed in between leaves `sending`, and its
-    members are sent again whatever they are now. So only what differs is ever sent, and nothing is
+    members are in doubt whatever they are now. So only what differs is ever sent, and nothing is
     believed to be there of which that is not certain.
     """
 
-    customer = models.OneToOneField(
-        Customer, models.PROTECT, primary_key=True, db_column="id", related_name="contact"
-    )
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
     state = models.CharField(
         max_length=20, choices=SyncState.choices, default=SyncState.PENDING.value
     )
-    revision = models.PositiveIntegerField(
-        default=1, help_text="Counts what HubSpot has to learn of the customer."
-    )
+    revision = models.PositiveIntegerField(default=1, help_text="Counts what HubSpot has to learn.")
     synced_revision = models.PositiveIntegerField(default=0)
     portal_key = models.CharField(
-        max_length=64, blank=True, help_text="Where contact_id is known; another token asks again."
+        max_length=64, blank=True, help_text="Where its record is known; another token asks again."
     )
-    contact_id = models.CharField(max_length=40, null=True)
     acknowledged: "models.JSONField[Any, Any]" = models.JSONField(
         default=dict, help_text="HubSpot properties as HubSpot last confirmed them."
     )
     sending: "models.JSONField[Any, Any]" = models.JSONField(
         null=True, help_text="Those sent without a known outcome."
     )
-    property_times: "models.JSONField[Any, Any]" = models.JSONField(
-        default=dict,
-        db_default=Value({}, JSONField()),
-        help_text="{HubSpot property: when HubSpot last told of it or was told, in ms}.",
-    )
     batch_limit = models.PositiveSmallIntegerField(
         null=True, help_text="How many may go with it, after a batch was refused as a whole."
     )
     failures = models.PositiveSmallIntegerField(default=0, help_text="In a row, without outcome.")
     error_code = models.CharField(max_length=20, choices=Outcome.choices, blank=True)
-    error_reason = models.CharField(max_length=100, blank=True, help_text="HubSpot's code.")
+    error_reason = models.CharField(
+        max_length=100, blank=True, help_text="HubSpot's code, or ours."
+    )
     error_property = models.CharField(max_length=200, blank=True)
     error_detail = models.CharField(max_length=1000, blank=True)
     synced_at = models.DateTimeField(null=True)
 
     class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.state} {self.synced_revision}/{self.revision}"
+
+
+def _owed_constraints(name: str) -> list[models.BaseConstraint]:
+    """Those of every table of what is owed."""
+    return [
+        models.CheckConstraint(
+            condition=Q(synced_revision__lte=F("revision")), name=f"{name}_revision"
+        ),
+        models.CheckConstraint(
+            condition=Q(state=SyncState.PENDING, due_at__isnull=False)
+            | Q(due_at=None) & ~Q(state=SyncState.PENDING),
+            name=f"{name}_due",
+        ),
+    ]
+
+
+def _owed_index(name: str) -> models.Index:
+    """By which the workers walk from account to account that waits."""
+    return models.Index(
+        fields=["account", "due_at"], name=f"{name}_owed", condition=Q(due_at__isnull=False)
+    )
+
+
+class Contact(Owed):
+    """What HubSpot has of a customer: the due row of `crm.sync`."""
+
+    customer = models.OneToOneField(
+        Customer, models.PROTECT, primary_key=True, db_column="id", related_name="contact"
+    )
+    contact_id = models.CharField(max_length=40, null=True)
+    property_times: "models.JSONField[Any, Any]" = models.JSONField(
+        default=dict,
+        db_default=Value({}, JSONField()),
+        help_text="{HubSpot property: when HubSpot last told of it or was told, in ms}.",
+    )
+
+    class Meta:
         constraints = [
-            models.CheckConstraint(
-                condition=Q(synced_revision__lte=F("revision")), name="contact_revision"
-            ),
-            models.CheckConstraint(
-                condition=Q(state=SyncState.PENDING, due_at__isnull=False)
-                | Q(due_at=None) & ~Q(state=SyncState.PENDING),
-                name="contact_due",
-            ),
+            *_owed_constraints("contact"),
             # Two customers never write to one contact.
             models.UniqueConstraint(
                 fields=["contact_id", "portal_key", "account"],
@@ -144,19 +170,72 @@ class Contact(Leased):
             ),
         ]
         indexes = [
-            models.Index(
-                fields=["account", "due_at"],
-                name="contact_owed",
-                condition=Q(due_at__isnull=False),
-            ),
+            _owed_index("contact"),
             models.Index(fields=["account", "state", "-customer"], name="contact_state"),
             models.Index(
                 fields=["-customer"], name="contact_failed", condition=Q(state=SyncState.FAILED)
             ),
         ]
 
+
+class OrderFold(models.Model):
+    """An order as its latest event told it: what the figures of a customer are made of. `id` is the
+    order's.
+
+    Written over by a newer version alone, so an event that comes again counts once. Of an order whose
+    customer was erased only the id is left, so that no later event brings it back.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    customer_id = models.CharField(
+        max_length=MAX_EXTERNAL_ID, blank=True, help_text="The external_id of a customer, perhaps."
+    )
+    number = models.BigIntegerField(null=True)
+    placed_at = models.DateTimeField(null=True)
+    counts = models.BooleanField(help_text="Whether it is confirmed, shipped or completed.")
+    spent = models.BigIntegerField(default=0, help_text="Its total less refunds, in minor units.")
+    currency = models.CharField(max_length=3, blank=True)
+    version = models.PositiveIntegerField(help_text="The order's, in that event.")
+    is_erased = models.BooleanField(default=False)
+    is_news = models.BooleanField(
+        default=True, help_text="Whether its customer's figures may not have been looked at since."
+    )
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["account", "customer_id"],
+                name="orderfold_customer",
+                condition=Q(is_erased=False),
+            ),
+            models.Index(fields=["id"], name="orderfold_news", condition=Q(is_news=True)),
+        ]
+
     def __str__(self) -> str:
-        return f"{self.state} {self.synced_revision}/{self.revision}"
+        return f"order {self.number}"
+
+
+class SoldDeal(Owed):
+    """A deal that was sold to a buyer, and what HubSpot has of it: the due row of `crm.deals`. `id` is the
+    deal's, here and in the unique property of HubSpot's."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    buyer = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    name = models.CharField(max_length=200)
+    amount = models.BigIntegerField(help_text="What it was sold for, net, in minor units.")
+    currency = models.CharField(max_length=3)
+    sold_at = models.DateTimeField()
+    is_voided = models.BooleanField(default=False, help_text="Its invoice was taken back.")
+    hubspot_id = models.CharField(max_length=40, null=True)
+
+    class Meta:
+        constraints = [*_owed_constraints("solddeal")]
+        indexes = [
+            _owed_index("solddeal"),
+            models.Index(fields=["account", "buyer"], name="solddeal_buyer"),
+            models.Index(fields=["account", "state", "-id"], name="solddeal_state"),
+        ]
 
 
 class Connection(models.Model):
@@ -175,6 +254,11 @@ class Connection(models.Model):
     )
     send_orders = models.BooleanField(default=True)
     send_deals = models.BooleanField(default=True)
+    deal_stages: "models.JSONField[Any, Any]" = models.JSONField(
+        default=default_deal_stages,
+        db_default=Value(default_deal_stages(), JSONField()),
+        help_text="HubSpot's ids: {pipeline, won, lost}.",
+    )
     resync_after = models.UUIDField(
         null=True,
         editable=False,
@@ -229,14 +313,42 @@ class Portal(models.Model):
     failures = models.PositiveIntegerField(default=0, help_text="In a row.")
     error_reason = models.CharField(max_length=100, blank=True, help_text="HubSpot's code.")
     error_detail = models.CharField(max_length=1000, blank=True)
+    has_deal_property = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Whether HubSpot's deals have our unique property.",
+    )
+    deals_resume_at = models.DateTimeField(null=True, help_text="No call about deals before.")
+    deals_error = models.CharField(max_length=1000, blank=True, db_default="", help_text="Why.")
     since = models.DateTimeField(db_default=Now(), help_text="When it came to this status.")
     calls = models.BigIntegerField(default=0, help_text="Calls made, ever.")
     changed = models.BigIntegerField(
-        default=0, help_text="Customers of which HubSpot acknowledged a change, ever."
+        default=0, help_text="Customers and deals of which HubSpot acknowledged a change, ever."
     )
 
     def __str__(self) -> str:
         return f"{self.key[:12]}… {self.status}"
+
+
+class MappingCheck(Leased):
+    """What an account's mapping looks like beside HubSpot's own list of properties. `id` is the account's."""
+
+    account = models.OneToOneField(
+        Account, models.PROTECT, primary_key=True, related_name="+", db_column="id"
+    )
+    checked_at = models.DateTimeField(null=True)
+    findings: "models.JSONField[Any, Any]" = models.JSONField(default=list)
+    error = models.CharField(max_length=1000, blank=True, help_text="Why it could not be checked.")
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["due_at"], name="mappingcheck_due", condition=Q(due_at__isnull=False)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return "not checked yet" if self.checked_at is None else f"{len(self.findings)} findings"
 
 
 class Notice(models.Model):
@@ -313,11 +425,11 @@ class Erasure(Leased):
 
 
 class SyncAttempt(models.Model):
-    """What a call to HubSpot meant for one customer. Partitioned by week on `id`."""
+    """What a call to HubSpot meant for one customer or deal. Partitioned by week on `id`."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     account_id = models.UUIDField()
-    customer_id = models.UUIDField()
+    customer_id = models.UUIDField(help_text="Of a deal: the deal's.")
     call = models.CharField(max_length=20, choices=Call.choices)
     outcome = models.CharField(max_length=20, choices=Outcome.choices)
     revision = models.PositiveIntegerField(help_text="The revision that was sent.")

@@ -1,20 +1,38 @@
 """Reads of the CRM app, each within the rows of one account."""
 
 import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 from django.db import connection as db_connection
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from apps.common.encryption import UndecipherableError
-from apps.crm.enums import DEFAULT_MAPPING, NOT_CONFIGURED, MissingContact, SyncState
+from apps.crm.enums import (
+    DEFAULT_MAPPING,
+    NOT_CONFIGURED,
+    ORDERS_PREFIX,
+    MissingContact,
+    SyncState,
+)
 from apps.crm.errors import ConnectionNotFound, CustomerNotFound
 from apps.crm.events import Standing
-from apps.crm.models import Connection, Contact, Customer, Portal, SyncAttempt
+from apps.crm.models import (
+    Connection,
+    Contact,
+    Customer,
+    OrderFold,
+    Owed,
+    Portal,
+    SyncAttempt,
+)
 
 # Counting stops here: nobody needs to know more exactly.
 COUNT_LIMIT = 10_000
@@ -101,22 +119,25 @@ def standing_of(own_digest: str) -> Standing:
 
 
 class Line(NamedTuple):
-    """What a sync needs to know of an account: where its token leads, and what the account wants."""
+    """What a sync needs to know of an account: where its token leads, and what the account wants. Without
+    `send_orders` the mapping has no figures."""
 
     account_id: UUID
     portal_key: str
     mapping: dict[str, str]
     creates_missing: bool
+    sends_deals: bool
+    deal_stages: dict[str, str]
 
 
 # Walks from account to account in the index of what is owed, however much that is.
 _ACCOUNTS = """
 WITH RECURSIVE waiting(account_id, due_at) AS (
-  (SELECT account_id, due_at FROM crm_contact WHERE due_at IS NOT NULL
+  (SELECT account_id, due_at FROM {table} WHERE due_at IS NOT NULL
     ORDER BY account_id, due_at LIMIT 1)
   UNION ALL
   SELECT n.account_id, n.due_at FROM waiting w CROSS JOIN LATERAL (
-    SELECT account_id, due_at FROM crm_contact
+    SELECT account_id, due_at FROM {table}
      WHERE due_at IS NOT NULL AND account_id > w.account_id
      ORDER BY account_id, due_at LIMIT 1) n
 )
@@ -125,11 +146,11 @@ SELECT account_id FROM waiting
 """
 
 
-def lines_waiting() -> list[Line]:
+def lines_waiting(owed: type[Owed] = Contact) -> list[Line]:
     """Of every account of which something is due, that has a token, and whose HubSpot may be called now
     as far as its last answers go. Three queries, however many there are."""
     with db_connection.cursor() as cursor:
-        cursor.execute(_ACCOUNTS)
+        cursor.execute(_ACCOUNTS.format(table=owed._meta.db_table))
         waiting = [row[0] for row in cursor.fetchall()]
     own = Connection.objects.defer("access_token").in_bulk(waiting)
     lines = [
@@ -170,15 +191,55 @@ def unidentified_portals() -> dict[str, UUID | None]:
     return {key: keys[key] for key in keys.keys() - set(known)}
 
 
+class Figures(NamedTuple):
+    """What a customer's orders that count come to; `spent` in minor units, by currency."""
+
+    count: int
+    spent: dict[str, int]
+    last_at: datetime
+    last_number: int
+
+
+def order_figures(account_id: UUID, customer_ids: Iterable[str]) -> dict[str, Figures]:
+    """By what orders call the customer; nothing of one without an order that counts."""
+    rows = (
+        OrderFold.objects.filter(
+            account_id=account_id, customer_id__in=list(customer_ids), is_erased=False, counts=True
+        )
+        .values("customer_id", "currency")
+        .annotate(
+            orders=Count("pk"), sum=Sum("spent"), at=Max("placed_at"), last_number=Max("number")
+        )
+        .order_by("customer_id")
+    )
+    return {
+        customer_id: Figures(
+            count=sum(row["orders"] for row in own),
+            spent={row["currency"]: int(row["sum"]) for row in own},
+            last_at=max(row["at"] for row in own),
+            last_number=max(row["last_number"] for row in own),
+        )
+        for customer_id, group in groupby(rows, key=itemgetter("customer_id"))
+        for own in [list(group)]
+    }
+
+
 def _line(own: Connection) -> Line | None:
     digest = own.token_digest or environment_digest()
     if not digest:
         return None
+    mapping = DEFAULT_MAPPING if own._state.adding else own.mapping
     return Line(
         account_id=own.account_id,
         portal_key=portal_key(digest),
-        mapping=DEFAULT_MAPPING if own._state.adding else own.mapping,
+        mapping={
+            field: target
+            for field, target in mapping.items()
+            if own.send_orders or not field.startswith(ORDERS_PREFIX)
+        },
         creates_missing=own.missing_contact == MissingContact.CREATE,
+        sends_deals=own.send_deals,
+        deal_stages=own.deal_stages,
     )
 
 

@@ -5,13 +5,14 @@ from apps.common.tasks import job
 from apps.crm.services import erasing, inbound
 from apps.crm.services.connections import continue_resync
 from apps.crm.services.customers import SYNC
+from apps.crm.services.folding import look_at_news
 from apps.crm.services.syncing import sync_some
 
 
 @job(SYNC, at_once=3)
 def sync() -> bool:
-    """Owe anew what a changed connection concerns, then tell HubSpot what it is owed."""
-    return reconcile(lambda: continue_resync() or sync_some())
+    """Owe anew what a changed connection or order concerns, then tell HubSpot what it is owed."""
+    return reconcile(lambda: continue_resync() or look_at_news() or sync_some())
 
 
 @job(inbound.INBOUND, at_once=1)

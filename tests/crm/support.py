@@ -13,6 +13,7 @@ from apps.crm.enums import SyncState
 from apps.crm.models import Contact, Customer, Portal
 from apps.crm.selectors import portal_key, token_digest
 from apps.crm.services.connections import continue_resync
+from apps.crm.services.folding import look_at_news
 from apps.crm.services.syncing import sync_some
 from apps.events.models import Event
 from sandbox.hubspot.server import Simulator
@@ -104,7 +105,7 @@ def sync() -> None:
     """Do what is owed, the collecting time and all waits being over, until nothing more can be done."""
     pass_time(120)
     for _ in range(MAX_STEPS):
-        while continue_resync():
+        while continue_resync() or look_at_news():
             pass_time(120)
         if not sync_some():
             return

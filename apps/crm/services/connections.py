@@ -23,7 +23,7 @@ RESYNC_BATCH = 1000
 NOTHING = UUID(int=0)
 
 # Settings of which a change may make any customer different in HubSpot.
-_OF_CUSTOMERS = ("token_digest", "mapping", "missing_contact")
+_OF_CUSTOMERS = ("token_digest", "mapping", "missing_contact", "send_orders")
 
 
 @retried
