@@ -7,11 +7,13 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from apps.backoffice import panels
 from apps.common import jobruns, mail
 from apps.common.admin import BaseModelAdmin, RecordInline
 from apps.common.models import JobRun, Message, MessageAttachment
 
 admin.site.index_title = "Everything that is kept"
+panels.install()
 
 
 @admin.register(JobRun)

@@ -59,6 +59,8 @@ class Product(models.Model):
         ]
         indexes = [
             models.Index(fields=["account", "-id"], name="product_account"),
+            # For the back office, which looks into all accounts.
+            models.Index(fields=["sku"], opclasses=["varchar_pattern_ops"], name="product_sku"),
             GinIndex(
                 Func("account_id", "sku", "name", function="orders_product_words"),
                 name="product_words",

@@ -1,11 +1,14 @@
 """What every page of the back office stands on."""
 
-from apps.common.admin.pages import (
-    BaseModelAdmin,
-    ModelAdmin,
-    RecordInline,
-    UncountedPaginator,
-    actor_of,
-)
+from apps.common.admin.acting import Action
+from apps.common.admin.base import ModelAdmin, actor_of
+from apps.common.admin.pages import BaseModelAdmin, RecordInline, UncountedPaginator
 
-__all__ = ["BaseModelAdmin", "ModelAdmin", "RecordInline", "UncountedPaginator", "actor_of"]
+__all__ = [
+    "Action",
+    "BaseModelAdmin",
+    "ModelAdmin",
+    "RecordInline",
+    "UncountedPaginator",
+    "actor_of",
+]

@@ -1,31 +1,19 @@
 """The base of every page in the back office."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
-from apps.common.actor import Actor, ActorKind
-from apps.common.middleware import request_id_of
+from apps.common.admin.acting import ActingAdmin
+from apps.common.admin.base import TabularInline
+from apps.common.admin.panels import Panel, across_of
 
-if TYPE_CHECKING:  # unfold has no type hints: its classes are Django's with another face
-    from django.contrib.admin import ModelAdmin as ModelAdmin
-    from django.contrib.admin import TabularInline
-else:
-    from unfold.admin import ModelAdmin, TabularInline
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    """The person who is signed in, as services want it."""
-    return Actor(
-        kind=ActorKind.USER,
-        id=str(request.user.pk),
-        label=request.user.get_username(),
-        request_id=request_id_of(request),
-    )
+MAX_ACCOUNTS = 10
 
 
 class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -44,20 +32,34 @@ class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the
         return len(rows)
 
 
-class BaseModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
+class BaseModelAdmin(ActingAdmin):
     """Rows are records: nothing is deleted here, and state is changed only by actions that call the
     same services as the API. A page may open fields for editing by naming them in `editable`.
 
     A search for a whole id looks into the columns of `search_ids`, by their indexes (`id__exact` in
-    `search_fields` would compare text, row by row); any other search into `search_fields`, if any.
+    `search_fields` would compare text, row by row); any other search into `search_fields`, if any, and for
+    the starts of slugs into the accounts of `search_accounts`.
+    Lists are ordered by the key, newest first, and by other columns only where `sortable_by` names them,
+    for which there must be an index.
     """
 
     editable: tuple[str, ...] = ()
     search_ids: tuple[str, ...] = ()
+    search_accounts: tuple[str, ...] = ()
+    sortable_by: tuple[str, ...] = ()
     paginator = UncountedPaginator
     show_full_result_count = False
     list_per_page = 50
     ordering = ("-pk",)
+    change_form_outer_after_template = "admin/panels.html"
+
+    def subject_of(self, row: Any) -> UUID | None:
+        """The id by which events and deliveries tell of this object; None when none do."""
+        return None
+
+    def get_panels(self, request: HttpRequest, row: Any) -> Iterable[Panel]:
+        """What the page shows of its own below the fields."""
+        return ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -72,25 +74,58 @@ class BaseModelAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the st
             return False
         return super().has_change_permission(request, obj)
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = context.get("original")
+        if row is not None:
+            subject = self.subject_of(row)
+            panels = list(self.get_panels(request, row))
+            context["panels"] = panels + (across_of(request, subject) if subject else [])
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        return (*self.search_fields, *self.search_ids)  # any at all, and the page has a search box
+        # Any at all, and the page has a search box.
+        return (*self.search_fields, *self.search_ids, *self.search_accounts)
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
     ) -> "tuple[QuerySet[Any], bool]":
-        if not search_term:
+        term = search_term.strip()
+        if not term:
             return queryset, False
         try:
-            wanted = UUID(search_term.strip())
+            return self._by_id(request, queryset, UUID(term)), False
         except ValueError:
-            conditions = Q.create(
-                [(name, search_term.strip()) for name in self.search_fields], Q.OR
-            )
-        else:
-            conditions = Q.create([(name, wanted) for name in self.search_ids], Q.OR)
+            pass
+        conditions = Q.create([(name, term) for name in self.search_fields], Q.OR)
+        for name in self.search_accounts:
+            conditions |= Q(**{f"{name}_id__in": self._accounts(name, term)})
         return queryset.filter(conditions) if conditions else queryset.none(), False
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+    def _by_id(
+        self, request: HttpRequest, queryset: "QuerySet[Any]", wanted: UUID
+    ) -> "QuerySet[Any]":
+        """The object of that id, whatever the filters; else by the columns that have the id, each of
+        which reads its own index."""
+        if "pk" in self.search_ids:
+            rows: QuerySet[Any] = self.get_queryset(request).filter(pk=wanted)
+            if rows.exists():
+                return rows
+        names = [name for name in self.search_ids if queryset.filter(**{name: wanted}).exists()]
+        return (
+            queryset.filter(Q.create([(name, wanted) for name in names], Q.OR))
+            if names
+            else queryset.none()
+        )
+
+    def _accounts(self, name: str, term: str) -> list[Any]:
+        """Ids of accounts by the start of their slug: of a few, so that lists are read by their ids."""
+        accounts = self.model._meta.get_field(name).related_model._default_manager
+        found = accounts.filter(slug__startswith=term).order_by("slug")
+        return list(found.values_list("pk", flat=True)[:MAX_ACCOUNTS])
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
         # Django would show again, as read-only, what `exclude` hides.
         left_out = {*self.editable, *(self.exclude or ())}
         names = [field.name for field in self.model._meta.fields if field.name not in left_out]

@@ -12,11 +12,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.models import Account
 from apps.common.actor import Actor
 from apps.common.admin import BaseModelAdmin, actor_of
+from apps.common.admin.shown import moment, related
 from apps.common.errors import DomainError
 from apps.orders.models import ProductImport
 from apps.orders.services import imports
@@ -28,7 +29,8 @@ class SheetForm(forms.Form):
     account = forms.SlugField(help_text="Its slug.", widget=UnfoldAdminTextInputWidget())
     file = forms.FileField(
         help_text="CSV, 1 MiB at the most. Its first line names the columns: sku, and any of name, price"
-        " (in the minor unit), currency, active, low_stock_threshold, stock (as counted)."
+        " (in the minor unit), currency, active, low_stock_threshold, stock (as counted).",
+        widget=UnfoldAdminFileFieldWidget(),
     )
 
     def clean_account(self) -> Account:
@@ -62,7 +64,12 @@ class SheetForm(forms.Form):
 class ProductImportAdmin(BaseModelAdmin):
     """Upload a sheet, look at what it would do, bring it in."""
 
-    list_display = ("created_at", "name", "account", "committed_at")
+    list_display = (
+        "name",
+        related("account"),
+        moment("created_at", "uploaded"),
+        moment("committed_at"),
+    )
     list_select_related = ("account",)
     search_ids = ("pk", "account_id")
     search_help_text = "A whole id: of the import or its account."
@@ -71,6 +78,17 @@ class ProductImportAdmin(BaseModelAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perms(("orders.add_productimport", "orders.change_product"))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """With the lines that are left out."""
+        bad = context["original"].report["bad"]
+        context["bad_lines"] = {
+            "headers": ["line", "sku", "why it is left out"],
+            "rows": [[row["line"], row["sku"], row["fault"]] for row in bad],
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def get_urls(self) -> list[URLPattern]:
         commit = self.admin_site.admin_view(require_POST(self.commit))
@@ -87,7 +105,12 @@ class ProductImportAdmin(BaseModelAdmin):
         form = SheetForm(request.POST or None, request.FILES or None)
         if form.is_valid() and (sheet := form.upload(actor_of(request))):
             return redirect("admin:orders_productimport_change", sheet.pk)
-        context = {**self.admin_site.each_context(request), "form": form, "opts": self.opts}
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Import products",
+            "form": form,
+            "opts": self.opts,
+        }
         return render(request, "admin/orders/productimport/upload.html", context)
 
     def commit(self, request: HttpRequest, import_id: UUID) -> HttpResponse:

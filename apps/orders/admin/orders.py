@@ -1,25 +1,34 @@
 """Orders with all that happened to them."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
+from uuid import UUID
 
+from django import forms
 from django.contrib import admin
+from django.core.validators import URLValidator
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldAdminURLInputWidget
 
-from apps.common.admin import BaseModelAdmin, RecordInline, actor_of
-from apps.common.money import display
-from apps.orders.admin.acting import each
-from apps.orders.enums import OrderStatus
-from apps.orders.models import (
-    Order,
-    OrderChange,
-    OrderLine,
-    Payment,
-    Return,
-    Shipment,
-    StockMovement,
+from apps.common.actor import Actor
+from apps.common.admin import Action, BaseModelAdmin, RecordInline
+from apps.common.admin.filters import DeletedFilter, MadeFilter, newest
+from apps.common.admin.panels import (
+    LONGEST_TIMELINE,
+    Entry,
+    Panel,
+    request_link,
+    shown_actor,
+    timeline,
 )
-from apps.orders.services import orders
+from apps.common.admin.shown import changes, label, list_of, moment, money, related, state
+from apps.common.money import display
+from apps.orders.admin.ledger import ledger
+from apps.orders.enums import OrderStatus, PaymentKind
+from apps.orders.models import Order, OrderChange, OrderLine, Payment, Return, Shipment
+from apps.orders.services import fulfillment, orders
 
 
 class LineInline(RecordInline):
@@ -34,28 +43,6 @@ class LineInline(RecordInline):
     @admin.display(description="total")
     def sum(self, line: OrderLine) -> str:
         return display(line.total, line.order.currency)
-
-
-class ChangeInline(RecordInline):
-    model = OrderChange
-    fields = readonly_fields = ("at", "type", "by", "changes")
-    ordering = ("id",)
-    verbose_name_plural = "timeline"
-    show_change_link = False
-
-    @admin.display(description="by")
-    def by(self, change: OrderChange) -> str:
-        return str(change.actor["label"])
-
-
-class MovementInline(RecordInline):
-    model = StockMovement
-    fields = readonly_fields = ("created_at", "product", "kind", "on_hand", "reserved", "reason")
-    ordering = ("id",)
-    verbose_name_plural = "ledger"
-
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[StockMovement]":
-        return super().get_queryset(request).select_related("product")
 
 
 class PartInline(RecordInline):
@@ -97,88 +84,213 @@ class PaymentInline(RecordInline):
         return display(payment.amount, payment.order.currency)
 
 
+class ShipForm(forms.Form):
+    """What is known of the parcel."""
+
+    tracking_company = forms.CharField(
+        required=False, max_length=100, widget=UnfoldAdminTextInputWidget
+    )
+    tracking_number = forms.CharField(
+        required=False, max_length=200, widget=UnfoldAdminTextInputWidget
+    )
+    tracking_link = forms.URLField(
+        required=False,
+        max_length=2000,
+        assume_scheme="https",
+        validators=[URLValidator(schemes=["http", "https"])],
+        widget=UnfoldAdminURLInputWidget,
+    )
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(required=False, max_length=200, widget=UnfoldAdminTextInputWidget)
+
+
+def _is(*states: OrderStatus) -> Callable[[Order], bool]:
+    return lambda order: order.deleted_at is None and order.status in states
+
+
 @admin.register(Order)
 class OrderAdmin(BaseModelAdmin):
     list_display = (
         "number",
-        "account",
-        "storefront",
+        state("status"),
+        related("account"),
+        related("storefront"),
         "customer_id",
-        "status",
-        "amount",
-        "created_at",
-        "deleted_at",
+        money("total"),
+        moment("created_at", "placed"),
+        moment("updated_at", "changed"),
     )
-    list_filter = ("status", ("deleted_at", admin.EmptyFieldListFilter))
+    list_filter = (newest("status", OrderStatus.choices), MadeFilter, DeletedFilter)
     list_select_related = ("account", "storefront")
     search_ids = ("pk", "account_id", "storefront_id")
-    search_help_text = "A number, or a whole id: of the order, its account or its storefront."
-    inlines = (
-        LineInline,
-        ShipmentInline,
-        ReturnInline,
-        PaymentInline,
-        ChangeInline,
-        MovementInline,
+    search_accounts = ("account",)
+    search_help_text = (
+        "A number, the start of an account's slug, or a whole id: of the order, its account or its "
+        "storefront."
     )
-    actions = ("confirm", "ship", "complete", "cancel", "take_back", "restore")
+    fieldsets = (
+        (None, {"fields": (("number", "status"), ("account", "storefront"), "customer_id")}),
+        (
+            "Money",
+            {"fields": (("sum", "paid"), ("was_authorized", "was_refunded")), "classes": ("tab",)},
+        ),
+        (
+            "Delivery",
+            {
+                "fields": (
+                    "shipping_address",
+                    ("tracking_company", "tracking_number"),
+                    "tracking_link",
+                ),
+                "classes": ("tab",),
+            },
+        ),
+        (
+            "Record",
+            {
+                "fields": (
+                    ("id", "version"),
+                    ("external_id", "metadata"),
+                    ("created_at", "updated_at"),
+                    ("reservation_expires_at", "deleted_at"),
+                ),
+                "classes": ("tab",),
+            },
+        ),
+    )
+    readonly_fields = ("sum", "paid", "was_authorized", "was_refunded")
+    inlines = (LineInline, ShipmentInline, ReturnInline, PaymentInline)
+
+    def subject_of(self, row: Order) -> UUID:
+        return row.pk
+
+    def get_panels(self, request: HttpRequest, row: Order) -> Iterable[Panel]:
+        yield timeline(
+            (
+                Entry(change.at, change.type, change.actor, change.changes, change.request_id)
+                for change in row.history.order_by("-id")[:LONGEST_TIMELINE]
+            ),
+            list_of(OrderChange, f"q={row.pk}"),
+        )
+        yield ledger(row.movements.select_related("product"), f"q={row.pk}")
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
     ) -> "tuple[QuerySet[Any], bool]":
         term = search_term.strip()
         if term.isascii() and term.isdigit() and len(term) <= 18:
-            return queryset.filter(number=int(term)), False
+            return self.get_queryset(request).filter(number=int(term)), False
         return super().get_search_results(request, queryset, search_term)
 
     @admin.display(description="total")
-    def amount(self, order: Order) -> str:
+    def sum(self, order: Order) -> str:
         return display(order.total, order.currency)
 
-    @admin.action(description="Confirm the chosen orders", permissions=["change"])
-    def confirm(self, request: HttpRequest, chosen: "QuerySet[Order]") -> None:
-        self._take(request, chosen, OrderStatus.CONFIRMED)
+    @admin.display(description="captured")
+    def paid(self, order: Order) -> str:
+        return display(order.captured, order.currency)
 
-    @admin.action(description="Ship the chosen orders", permissions=["change"])
-    def ship(self, request: HttpRequest, chosen: "QuerySet[Order]") -> None:
-        self._take(request, chosen, OrderStatus.SHIPPED)
+    @admin.display(description="authorized")
+    def was_authorized(self, order: Order) -> str:
+        return display(order.authorized, order.currency)
 
-    @admin.action(description="Complete the chosen orders", permissions=["change"])
-    def complete(self, request: HttpRequest, chosen: "QuerySet[Order]") -> None:
-        self._take(request, chosen, OrderStatus.COMPLETED)
+    @admin.display(description="refunded")
+    def was_refunded(self, order: Order) -> str:
+        return display(order.refunded, order.currency)
 
-    @admin.action(description="Cancel the chosen orders", permissions=["change"])
-    def cancel(self, request: HttpRequest, chosen: "QuerySet[Order]") -> None:
-        self._take(request, chosen, OrderStatus.CANCELED)
+    @Action(
+        "Confirm",
+        "The reservation of its stock has no end any more; it can be shipped.",
+        icon="check_circle",
+        variant=ActionVariant.PRIMARY,
+        when=_is(OrderStatus.PENDING),
+    )
+    def confirm(self, order: Order, actor: Actor) -> str:
+        return _take(order, actor, OrderStatus.CONFIRMED)
 
-    @admin.action(description="Take the chosen orders back into stock", permissions=["change"])
-    def take_back(self, request: HttpRequest, chosen: "QuerySet[Order]") -> None:
-        self._take(request, chosen, OrderStatus.RETURNED)
+    @Action(
+        "Ship",
+        "All that is not shipped yet goes out: the stock on hand falls by it.",
+        icon="local_shipping",
+        variant=ActionVariant.PRIMARY,
+        form=ShipForm,
+        when=_is(OrderStatus.CONFIRMED),
+    )
+    def ship(self, order: Order, actor: Actor, **tracking: str) -> str:
+        known = {name: value for name, value in tracking.items() if value}
+        return _take(order, actor, OrderStatus.SHIPPED, **known)
 
-    @admin.action(description="Restore the chosen orders, deleted before", permissions=["change"])
-    def restore(self, request: HttpRequest, chosen: "QuerySet[Order]") -> None:
-        def restore(order: Order) -> str:
-            orders.restore_order(order_id=order.pk, actor=actor_of(request))
-            return f"{order} is back."
+    @Action(
+        "Complete",
+        "It has arrived; only a return can follow.",
+        icon="task_alt",
+        variant=ActionVariant.PRIMARY,
+        when=_is(OrderStatus.SHIPPED),
+    )
+    def complete(self, order: Order, actor: Actor) -> str:
+        return _take(order, actor, OrderStatus.COMPLETED)
 
-        each(self, request, chosen, restore)
+    @Action(
+        "Cancel",
+        "Its stock is released for other orders. It cannot be confirmed again.",
+        icon="cancel",
+        variant=ActionVariant.DANGER,
+        when=_is(OrderStatus.PENDING, OrderStatus.CONFIRMED),
+    )
+    def cancel(self, order: Order, actor: Actor) -> str:
+        return _take(order, actor, OrderStatus.CANCELED)
 
-    def _take(self, request: HttpRequest, chosen: "QuerySet[Order]", status: OrderStatus) -> None:
-        def change(order: Order) -> str:
-            orders.change_order(
-                account_id=order.account_id,
-                order_id=order.pk,
-                changes={"status": status},
-                actor=actor_of(request),
-            )
-            return f"{order} is {status.value}."
+    @Action(
+        "Return",
+        "All that is out comes back into stock.",
+        icon="assignment_return",
+        form=ReasonForm,
+        when=_is(OrderStatus.SHIPPED, OrderStatus.COMPLETED),
+    )
+    def take_back(self, order: Order, actor: Actor, reason: str) -> str:
+        changed, _ = fulfillment.return_order(
+            account_id=order.account_id, order_id=order.pk, items=None, reason=reason, actor=actor
+        )
+        return f"{changed} is {changed.status}."
 
-        each(self, request, chosen, change)
+    @Action(
+        "Delete",
+        "It is out of sight of its shop, and what it holds is released. It can be restored here.",
+        icon="delete",
+        variant=ActionVariant.DANGER,
+        when=lambda order: order.deleted_at is None,
+    )
+    def remove(self, order: Order, actor: Actor) -> str:
+        orders.delete_order(account_id=order.account_id, order_id=order.pk, actor=actor)
+        return f"{order} is deleted."
+
+    @Action(
+        "Restore",
+        "It is back as it was, and its stock is reserved again.",
+        icon="restore_from_trash",
+        variant=ActionVariant.PRIMARY,
+        when=lambda order: order.deleted_at is not None,
+    )
+    def restore(self, order: Order, actor: Actor) -> str:
+        orders.restore_order(order_id=order.pk, actor=actor)
+        return f"{order} is back."
+
+
+def _take(order: Order, actor: Actor, status: OrderStatus, **tracking: str) -> str:
+    orders.change_order(
+        account_id=order.account_id,
+        order_id=order.pk,
+        changes={"status": status, **tracking},
+        actor=actor,
+    )
+    return f"{order} is {status.value}."
 
 
 @admin.register(OrderLine)
 class OrderLineAdmin(BaseModelAdmin):
-    list_display = ("sku", "name", "quantity", "unit_price", "order")
+    list_display = ("sku", "name", "quantity", "shipped", "returned", related("order"))
     list_select_related = ("order",)
     search_ids = ("pk", "order_id", "product_id")
     search_help_text = "A whole id: of the line, its order or its product."
@@ -186,14 +298,27 @@ class OrderLineAdmin(BaseModelAdmin):
 
 @admin.register(OrderChange)
 class OrderChangeAdmin(BaseModelAdmin):
-    list_display = ("at", "type", "order", "by")
+    list_display = (moment("at", "when"), "what", related("order"), "by", "changed", "asked_in")
+    list_filter = (MadeFilter,)
     list_select_related = ("order",)
     search_ids = ("pk", "order_id")
     search_help_text = "A whole id: of the change or its order."
 
-    @admin.display(description="by")
+    @admin.display
+    def what(self, change: OrderChange) -> str:
+        return label(change.type)
+
+    @admin.display
     def by(self, change: OrderChange) -> str:
-        return str(change.actor["label"])
+        return shown_actor(change.actor, {})
+
+    @admin.display(description="changes")
+    def changed(self, change: OrderChange) -> str:
+        return changes(change.changes)
+
+    @admin.display(description="request")
+    def asked_in(self, change: OrderChange) -> str:
+        return request_link(change.request_id, change.at)
 
 
 class PartAdmin(BaseModelAdmin):
@@ -214,18 +339,24 @@ class PartAdmin(BaseModelAdmin):
 
 @admin.register(Shipment)
 class ShipmentAdmin(PartAdmin):
-    list_display = ("created_at", "order", "contents", "tracking_company", "tracking_number")
+    list_display = (
+        moment("created_at", "shipped"),
+        related("order"),
+        "contents",
+        "tracking_company",
+        "tracking_number",
+    )
 
 
 @admin.register(Return)
 class ReturnAdmin(PartAdmin):
-    list_display = ("created_at", "order", "contents", "reason")
+    list_display = (moment("created_at", "returned"), related("order"), "contents", "reason")
 
 
 @admin.register(Payment)
 class PaymentAdmin(BaseModelAdmin):
-    list_display = ("created_at", "order", "kind", "sum", "reference")
-    list_filter = ("kind",)
+    list_display = (moment("created_at", "when"), related("order"), "kind", "sum", "reference")
+    list_filter = (newest("kind", PaymentKind.choices), MadeFilter)
     list_select_related = ("order",)
     search_ids = ("pk", "order_id")
     search_help_text = "A whole id: of the payment or its order."
