@@ -18,6 +18,7 @@ from apps.common import clock
 from apps.common.actor import Principal
 from apps.common.clock import rfc3339
 from apps.common.errors import Fault, Invalid
+from apps.common.ids import uuid7
 from apps.common.versions import require_version
 
 LAST_USED_PRECISION = timedelta(minutes=1)
@@ -59,8 +60,9 @@ def issue_key(
     expires_at: datetime | None = None,
     rate_limit: int = DEFAULT_RATE_LIMIT,
     issuer: Principal | None = None,
+    key_id: UUID | None = None,
 ) -> IssuedKey:
-    """Make a key.
+    """Make a key; under `key_id`, where the caller must not make two of one wish (IntegrityError).
 
     Raises ScopesExceeded when `issuer`, a key itself, holds less than `scopes`, and Invalid when it
     would end before it begins or live on after `issuer`.
@@ -70,6 +72,7 @@ def issue_key(
     _check_end(expires_at, issuer)
     fresh = keys.generate()
     record = ApiKey.objects.create(
+        id=key_id or uuid7(),
         account_id=account_id,
         name=name,
         prefix=fresh.prefix,

@@ -65,6 +65,9 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
             ("accounts.ApiKey", "API keys", "key"),
             ("accounts.User", "People", "person"),
             ("auth.Group", "Roles", "badge"),
+            ("axes.AccessLog", "Sign-ins", "login"),
+            ("axes.AccessAttempt", "Failed sign-ins", "lock"),
+            ("admin.LogEntry", "Changes by people", "manage_history"),
         ],
     ),
     (

@@ -5,3 +5,4 @@ from config.settings.backoffice import *  # noqa: F403
 from config.settings.base import *  # noqa: F403
 from config.settings.jobs import *  # noqa: F403
 from config.settings.logs import *  # noqa: F403
+from config.settings.staff import *  # noqa: F403

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 from config.settings import env
 
@@ -31,6 +32,7 @@ UNFOLD: dict[str, Any] = {
     ],
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
+    "ACCOUNT": {"navigation": [{"title": "Security", "link": reverse_lazy("my_security")}]},
     "COMMAND": {"search_models": False, "show_history": True},
     "SIDEBAR": {
         "show_search": True,

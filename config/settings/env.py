@@ -21,6 +21,10 @@ env.read_env(DATA_DIR / "services.env")
 DEBUG = env.bool("DEBUG", default=False)
 # True when users reach us over TLS: cookies become secure and HSTS is sent.
 HTTPS = env.bool("HTTPS", default=False)
+# How many proxies stand in front, each adding to X-Forwarded-For whom it was asked by.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+# True when nobody signs in to the back office with a password alone.
+REQUIRE_SECOND_FACTOR = env.bool("REQUIRE_SECOND_FACTOR", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="")
 # Fernet keys, newest first: the first encrypts, all decrypt.
 ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[])

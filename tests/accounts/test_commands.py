@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from django.test import Client
 
@@ -72,7 +71,8 @@ def test_seed_demo_makes_what_the_contract_promises(tmp_path: Path) -> None:
     demo = seed(tmp_path / "demo.json")
 
     assert demo["base_url"] == "http://127.0.0.1:8000"
-    assert authenticate(**demo["admin"]) is not None
+    signed_in = Client().post("/admin/login/", demo["admin"])
+    assert (signed_in.status_code, signed_in.headers["Location"]) == (302, "/admin/")
     scopes = {
         slug: whoami(account["api_key"])["key"]["scopes"]
         for slug, account in demo["accounts"].items()

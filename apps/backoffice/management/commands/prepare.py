@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from apps.backoffice.roles import establish_roles
 from apps.common import jobruns
 from apps.common.models import Heartbeat
 from apps.common.partitions import maintain_partitions
@@ -20,7 +21,7 @@ from apps.common.wakeups import wake
 
 class Command(BaseCommand):
     help = (
-        "Migrate, make partitions, collect static files; with --demo, seed the demo accounts too."
+        "Migrate, make partitions and roles, collect static files; with --demo, seed the demo accounts too."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -37,6 +38,7 @@ class Command(BaseCommand):
         self._migrate()
         maintain_partitions()
         jobruns.register()
+        establish_roles()
         if options["fresh_start"]:
             Heartbeat.objects.all().delete()
         self._wake_heartbeats()
