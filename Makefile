@@ -41,6 +41,10 @@ run: .venv/.requirements ## Run everything here: PostgreSQL, Valkey, web, worker
 demo: .venv/.requirements ## In a second terminal: real requests, and the webhooks that they cause
 	@exec $(BIN)/python -m sandbox.demo
 
+.PHONY: screenshots
+screenshots: .venv/.requirements-dev ## In a second terminal: take the README's pictures of what runs
+	@CHROMIUM=$$(deploy/chromium.sh) $(BIN)/python -m sandbox.screenshots
+
 ##@ Check it
 
 .PHONY: test

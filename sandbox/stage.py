@@ -3,12 +3,15 @@
 All of it is made by API calls with the demo keys, so that it looks as a real one does.
 """
 
+import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.client import Client
 from sandbox.receiver import Receiver
+
+PATIENCE_SECONDS = 60.0
 
 _STOREFRONTS = [("web", "Web shop"), ("market", "Marketplace"), ("pos", "Shop on the corner")]
 _PRODUCTS = [
@@ -55,6 +58,7 @@ def furnish(demo: dict[str, Any], receiver: Receiver) -> None:
         _sell_in_shops(clients["storefront"])
         _deal(clients["seller"], clients["buyer"])
         _fetch(clients["data"], demo, receiver)
+        _settle(clients)
 
 
 def _listen(clients: dict[str, Client], receiver: Receiver) -> None:
@@ -138,3 +142,17 @@ def _fetch(data: Client, demo: dict[str, Any], receiver: Receiver) -> None:
     for body in (good, bad):
         stream = data.call("POST", "/streams", body)
         data.call("POST", f"/streams/{stream['id']}/start")
+
+
+def _settle(clients: dict[str, Client]) -> None:
+    """Wait until what follows by itself has followed; TimeoutError when it does not."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        customers = clients["crm"].call("GET", "/customers")["results"]
+        streams = clients["data"].call("GET", "/streams")["results"]
+        if all(one["crm"]["state"] == "synced" for one in customers) and all(
+            one["health"] != "never_run" for one in streams
+        ):
+            return
+        time.sleep(0.5)
+    raise TimeoutError(f"Customers or streams were not done within {PATIENCE_SECONDS:.0f} s.")

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from sandbox.receiver import Receiver
 from sandbox.stage import furnish
@@ -28,6 +28,8 @@ _ARGUMENTS = [
 ]
 
 Visit = Callable[..., Visitor]
+
+expect.set_options(timeout=30_000)  # a busy machine takes its time to draw all of ReDoc
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

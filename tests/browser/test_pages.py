@@ -11,7 +11,17 @@ SIDEBAR = "nav a[href^='/admin/'], aside a[href^='/admin/'], #nav-sidebar a[href
 ONE = "#result_list tbody tr:first-child th a, #result_list tbody tr:first-child td a"
 
 # Lists whose first object is looked at too: the pages that people work on.
-MAIN = ("order", "product", "deal", "stream", "contact", "endpoint", "delivery", "jobrun", "account")
+MAIN = (
+    "order",
+    "product",
+    "deal",
+    "stream",
+    "contact",
+    "endpoint",
+    "delivery",
+    "jobrun",
+    "account",
+)
 
 
 def lists(visitor: Visitor) -> list[str]:
