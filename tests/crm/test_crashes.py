@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from apps.crm.models import Contact
-from apps.crm.services.syncing import LEASE_SECONDS
+from apps.crm.services.batching import LEASE_SECONDS
 from sandbox.hubspot.server import Simulator
 from tests.crm.support import Shop, pass_time, states, sync
 from tests.support import wait_until

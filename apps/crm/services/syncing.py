@@ -12,25 +12,18 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate
-from typing import NamedTuple
 from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
 from django.db.models import (
     Case,
     CharField,
-    DurationField,
-    ExpressionWrapper,
-    F,
     Q,
     Value,
     When,
 )
 from django.db.models.fields.json import KT
-from django.db.models.functions import Now
 
-from apps.common.leases import claim
 from apps.common.wakeups import wake
 from apps.crm import selectors
 from apps.crm.enums import Call, Outcome, SyncState
@@ -39,23 +32,15 @@ from apps.crm.hubspot.client import MAX_BATCH, HubSpot
 from apps.crm.models import Contact
 from apps.crm.selectors import Line
 from apps.crm.services import budget, recording
-from apps.crm.services.budget import Permit
+from apps.crm.services.batching import take_batch
 from apps.crm.services.customers import SYNC
 from apps.crm.services.judging import judge, judge_failure
 from apps.crm.services.mapping import EMAIL, targets
 from apps.crm.services.parcels import Parcel, Verdict, parcels_of
 from apps.crm.services.recording import Round
 
-# So long what is owed is collected, unless it fills a call before: more of it goes with one then.
-WINDOW_SECONDS = 2.0
-# Longer than a call may take.
-LEASE_SECONDS = 45.0
-# Who has waited for so long goes first, in however small a batch.
-LATE_SECONDS = 60.0
-# Of an account so many of the longest waiting are looked at to fill a batch.
-LOOKED_AT = 500
-
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+# Lookups before others: their finds go with an update.
+_ORDER = (Call.LOOKUP, Call.UPSERT, Call.UPDATE)
 
 log = structlog.get_logger(__name__)
 
@@ -82,16 +67,17 @@ def _sync_alone(line: Line) -> bool:
 
 def _sync(line: Line) -> bool:
     token = selectors.access_token(line.account_id)
-    batch = _take_batch(line) if token else None
+    contacts = Contact.objects.annotate(call=_call_needed(line))
+    batch = take_batch(SYNC, line, contacts, _ORDER) if token else None
     if token is None or batch is None:
         return False
-    if not batch.contacts:  # somebody holds their rows
+    if not batch.rows:  # somebody holds them
         budget.give_back(batch.permit)
         return True
     if batch.is_full:
         wake(SYNC)  # there may be work for one more
-    lease_id: UUID = batch.contacts[0].lease_id  # type: ignore[assignment]  # just claimed
-    parcels = parcels_of(line, batch.call, batch.contacts)
+    lease_id: UUID = batch.rows[0].lease_id  # type: ignore[assignment]  # just claimed
+    parcels = parcels_of(line, batch.call, batch.rows)
     if batch.call == Call.UPDATE:
         parcels = _settle_unchanged(line, lease_id, parcels)
     if batch.call == Call.LOOKUP:
@@ -102,63 +88,6 @@ def _sync(line: Line) -> bool:
         made = Round(line.account_id, batch.call, batch.permit, lease_id)
         _deliver(HubSpot(token), line, made, parcels)
     return True
-
-
-class _Batch(NamedTuple):
-    """Whom a worker has claimed for one call. `is_full`: there was enough for a whole one."""
-
-    call: Call
-    permit: Permit
-    contacts: list[Contact]
-    is_full: bool
-
-
-@transaction.atomic
-def _take_batch(line: Line) -> _Batch | None:
-    """Choose and claim, one worker at a time for each account: two that claim the same customers at once
-    would each get some of them, and make two calls of one."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [f"{SYNC}:{line.account_id}"])
-    chosen = _next_batch(line)
-    permit = budget.take(line.portal_key) if chosen else None
-    if chosen is None or permit is None:
-        return None
-    call, waiting = chosen
-    contacts = claim(
-        Contact.objects.filter(pk__in=waiting[: permit.most]),
-        limit=permit.most,
-        lease_seconds=LEASE_SECONDS,
-    )
-    return _Batch(call, permit, contacts, len(waiting) == MAX_BATCH)
-
-
-def _next_batch(line: Line) -> tuple[Call, list[UUID]] | None:
-    """The next call, and for whom: full batches first, then lookups, whose finds go with an update."""
-    rows = (
-        Contact.objects.filter(account_id=line.account_id, due_at__lte=Now())
-        .filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
-        .order_by("due_at", "pk")  # of many with one due time always the same are looked at first
-        .annotate(
-            call=_call_needed(line),
-            waited=ExpressionWrapper(Now() - F("due_at"), output_field=DurationField()),
-        )
-        .values_list("pk", "call", "batch_limit", "waited")[:LOOKED_AT]
-    )
-    longest = max((waited.total_seconds() for *_, waited in rows), default=0.0)
-    if longest < WINDOW_SECONDS and len(rows) < MAX_BATCH:
-        return None
-    groups: dict[tuple[str, int], list[UUID]] = {}
-    for pk, call, limit, _ in rows:
-        groups.setdefault((call, limit or MAX_BATCH), []).append(pk)
-    order = [Call.LOOKUP, Call.UPSERT, Call.UPDATE]
-
-    def rank(group: tuple[tuple[str, int], list[UUID]]) -> tuple[bool, int]:
-        (call, limit), members = group
-        return len(members) < limit, order.index(Call(call))
-
-    oldest = next(iter(groups.items()))
-    (call, limit), waiting = oldest if longest > LATE_SECONDS else min(groups.items(), key=rank)
-    return Call(call), waiting[:limit]
 
 
 def _call_needed(line: Line) -> Case:
