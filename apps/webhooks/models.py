@@ -68,6 +68,7 @@ class Endpoint(models.Model):
 
     class Meta:
         base_manager_name = "objects"
+        permissions = [("rotate_secret", "Can rotate the secret of an endpoint")]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(status__in=EndpointStatus.values), name="endpoint_status"
