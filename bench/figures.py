@@ -1,0 +1,57 @@
+"""What a benchmark finds: told to whoever watches, and to `make bench`, which writes it down.
+
+With BENCH_FIGURES set to a file, each figure is added to it as a line of JSON.
+"""
+
+import json
+import os
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+LOG = "BENCH_FIGURES"
+
+
+class Figure(NamedTuple):
+    """One thing measured once. `limit` is what the same run showed to be possible, in the same unit."""
+
+    case: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        return self.value / self.limit if self.limit else None
+
+
+def tell(case: str, value: float, unit: str, limit: float | None = None) -> None:
+    """Print a figure, beside its limit where there is one."""
+    figure = Figure(case, value, unit, limit)
+    beside = f"   limit {shown(limit)}, ratio {value / limit:.2f}" if limit else ""
+    print(f"{case:46} {shown(value):>9} {unit}{beside}", flush=True)
+    if log := os.environ.get(LOG):
+        with Path(log).open("a") as lines:
+            lines.write(json.dumps(figure) + "\n")
+
+
+def tell_latencies(case: str, seconds: Sequence[float], limit: Sequence[float] = ()) -> None:
+    """The middle and the slow end of many, in milliseconds; at least two of them."""
+    cuts = statistics.quantiles(seconds, n=100)
+    limits = statistics.quantiles(limit, n=100) if limit else None
+    for percent in (50, 95, 99):
+        beside = limits[percent - 1] * 1000 if limits else None
+        tell(f"{case}, p{percent}", cuts[percent - 1] * 1000, "ms", beside)
+
+
+def read(log: Path) -> list[Figure]:
+    """What was told into a file."""
+    return [Figure(*json.loads(line)) for line in log.read_text().splitlines()]
+
+
+def shown(value: float) -> str:
+    """With as many digits as are worth reading."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
