@@ -37,6 +37,7 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
             ("crm.Connection", "Connections", "hub"),
             ("crm.Portal", "HubSpot", "speed"),
             ("crm.SyncAttempt", "Attempts", "sync_alt"),
+            ("crm.ContactImport", "Imports", "download"),
             ("crm.Erasure", "Erasures", "person_remove"),
         ],
     ),

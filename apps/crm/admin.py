@@ -12,10 +12,11 @@ from django.utils.html import format_html
 from apps.common.admin import BaseModelAdmin
 from apps.common.errors import DomainError
 from apps.crm import selectors
-from apps.crm.models import Connection, Contact, Erasure, Portal, SyncAttempt
+from apps.crm.models import Connection, Contact, ContactImport, Erasure, Portal, SyncAttempt
 from apps.crm.services.connections import request_resync
 from apps.crm.services.customers import request_sync
 from apps.crm.services.erasing import retry_erasure
+from apps.crm.services.importing import pause_import, start_import
 
 
 @admin.register(Contact)
@@ -93,7 +94,7 @@ class ConnectionAdmin(BaseModelAdmin):
     list_per_page = 20
     exclude = ("access_token", "token_digest")
     readonly_fields = ("owed", "failed", "hubspot")
-    actions = ("resync",)
+    actions = ("resync", "import_contacts")
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return super().get_queryset(request).defer("access_token")
@@ -122,6 +123,63 @@ class ConnectionAdmin(BaseModelAdmin):
         for account_id in connections.values_list("pk", flat=True):
             request_resync(account_id=account_id)
         self.message_user(request, "They are owed anew; what HubSpot has already is not sent.")
+
+    @admin.action(
+        description="Bring in HubSpot's contacts for the chosen accounts", permissions=["change"]
+    )
+    def import_contacts(self, request: HttpRequest, connections: "QuerySet[Connection]") -> None:
+        for connection in connections.select_related("account"):
+            try:
+                start_import(account_id=connection.pk)
+            except DomainError as error:
+                self.message_user(request, f"{connection}: {error.detail}", messages.WARNING)
+            else:
+                self.message_user(request, f"{connection}: under way, see Imports.")
+
+
+@admin.register(ContactImport)
+class ContactImportAdmin(BaseModelAdmin):
+    """The first load of each account: how far it is, and what came of it."""
+
+    list_display = (
+        "account",
+        "progress",
+        "created",
+        "updated",
+        "unchanged",
+        "without_email",
+        "refused",
+        "error",
+        "started_at",
+        "ended_at",
+    )
+    list_select_related = ("account",)
+    search_ids = ("pk",)
+    search_help_text = "The whole id of the account."
+    exclude = ("lease_id", "lease_until", "claims")
+    readonly_fields = ("progress",)
+    actions = ("resume", "pause")
+
+    @admin.display(description="contacts")
+    def progress(self, row: ContactImport) -> str:
+        return f"{row.read:,} of {row.total:,}" if row.total else f"{row.read:,}"
+
+    @admin.action(
+        description="Go on with the chosen imports, or begin anew", permissions=["change"]
+    )
+    def resume(self, request: HttpRequest, rows: "QuerySet[ContactImport]") -> None:
+        for account_id in rows.values_list("pk", flat=True):
+            try:
+                start_import(account_id=account_id)
+            except DomainError as error:
+                self.message_user(request, error.detail, messages.WARNING)
+        self.message_user(request, "They go on.")
+
+    @admin.action(description="Pause the chosen imports", permissions=["change"])
+    def pause(self, request: HttpRequest, rows: "QuerySet[ContactImport]") -> None:
+        for account_id in rows.values_list("pk", flat=True):
+            pause_import(account_id=account_id)
+        self.message_user(request, "They are paused after the page at hand.")
 
 
 @admin.register(Portal)

@@ -424,6 +424,40 @@ class Erasure(Leased):
         return f"{self.id} {self.stage}"
 
 
+class ContactImport(Leased):
+    """How far the first load of an account has come. `id` is the account's."""
+
+    account = models.OneToOneField(
+        Account, models.PROTECT, primary_key=True, related_name="+", db_column="id"
+    )
+    portal_key = models.CharField(max_length=64, help_text="Where the contacts come from.")
+    after = models.CharField(max_length=200, blank=True, help_text="Where the next page begins.")
+    total = models.PositiveIntegerField(
+        null=True, help_text="Contacts in HubSpot when it began; 0 when it did not say."
+    )
+    read = models.PositiveIntegerField(default=0, help_text="Contacts so far.")
+    created = models.PositiveIntegerField(default=0, help_text="Customers made of them.")
+    updated = models.PositiveIntegerField(default=0, help_text="Customers that were here.")
+    unchanged = models.PositiveIntegerField(default=0)
+    without_email = models.PositiveIntegerField(default=0, help_text="Left in HubSpot.")
+    refused = models.PositiveIntegerField(
+        default=0, help_text="Left in HubSpot: no customer can be what they are."
+    )
+    error = models.CharField(max_length=1000, blank=True, help_text="Why it does not go on.")
+    started_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["due_at"], name="contactimport_due_at", condition=Q(due_at__isnull=False)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.read}"
+
+
 class SyncAttempt(models.Model):
     """What a call to HubSpot meant for one customer or deal. Partitioned by week on `id`."""
 

@@ -2,7 +2,7 @@
 
 from apps.common.leases import reconcile
 from apps.common.tasks import job
-from apps.crm.services import erasing, inbound
+from apps.crm.services import erasing, importing, inbound
 from apps.crm.services.connections import continue_resync
 from apps.crm.services.customers import SYNC
 from apps.crm.services.folding import look_at_news
@@ -26,6 +26,12 @@ def take_in() -> bool:
 def erase() -> bool:
     """Go on with the erasure of customers."""
     return reconcile(erasing.erase_some)
+
+
+@job(importing.IMPORT, at_once=1)
+def import_contacts() -> bool:
+    """Go on with the first loads of accounts."""
+    return reconcile(importing.import_some)
 
 
 @job("crm.trim")

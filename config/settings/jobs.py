@@ -26,6 +26,7 @@ JOBS: dict[str, Job] = {
     "crm.sync": Job("slow", 1.0),
     "crm.inbound": Job("slow", 2.0),
     "crm.erase": Job("slow", 10.0),
+    "crm.import": Job("slow", 5.0),
     "crm.trim": Job("slow", 600.0),
     "deals.close_auctions": Job("fast", 1.0),
     "deals.expire_bids": Job("slow", 1.0),

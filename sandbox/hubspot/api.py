@@ -88,10 +88,11 @@ class Api:
     def _batch_read(self, asked: Asked, kind: str) -> Reply:
         by = asked.body.get("idProperty") or "id"
         names = asked.body.get("properties")
+        is_archived = asked.query.get("archived", "").lower() == "true"
         found, missing = [], []
         seen: set[str] = set()
         for one in _inputs(asked):
-            record = self._records.find(kind, one["id"], by)
+            record = self._records.find(kind, one["id"], by, is_archived=is_archived)
             if record is None:
                 missing.append(one["id"])
             elif record.id not in seen:

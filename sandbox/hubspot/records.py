@@ -16,6 +16,7 @@ _PROPERTIES = {
     "contacts": (
         "email",
         "hs_additional_emails",
+        "hs_merged_object_ids",
         "firstname",
         "lastname",
         "phone",
@@ -35,7 +36,7 @@ _PROPERTIES = {
         "hs_object_id",
     ),
 }
-_READ_ONLY = {"hs_object_id", "createdate", "lastmodifieddate"}
+_READ_ONLY = {"hs_object_id", "hs_merged_object_ids", "createdate", "lastmodifieddate"}
 _TYPES = {
     "amount": "number",
     "closedate": "datetime",
@@ -124,15 +125,17 @@ class Records:
         found: dict[str, Record] = getattr(self, kind)
         return found
 
-    def find(self, kind: str, name: str, by: str = "id") -> Record | None:
+    def find(
+        self, kind: str, name: str, by: str = "id", *, is_archived: bool = False
+    ) -> Record | None:
         """By record id (also one merged into another), by a unique property or, a contact, by any of its
-        e-mails."""
+        e-mails; either one of those that there are or of those that were deleted."""
         if by == "email":
             name = self._emails.get(name.lower(), "")
         elif by != "id":
             name = self._unique.get((kind, by, name), "")
         record = self.of(kind).get(self.merged.get(name, name))
-        return None if record is None or record.archived else record
+        return None if record is None or record.archived != is_archived else record
 
     def create(self, kind: str, values: dict[str, Any]) -> Record:
         """Raises Invalid."""
@@ -163,6 +166,8 @@ class Records:
         more = [*_split(primary), other.properties.get("email", ""), *_split(other)]
         self.merged[other.id] = primary.id
         self.archive("contacts", other)
+        names = [*(primary.properties.get("hs_merged_object_ids") or "").split(";"), other.id]
+        primary.properties["hs_merged_object_ids"] = ";".join(one for one in names if one)
         ids = {"primaryObjectId": int(primary.id), "mergedObjectIds": [int(other.id)]}
         self._tell("contact.merge", primary, **ids)
         self._write(

@@ -5,7 +5,8 @@ from django.contrib.admin import site
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.crm.models import Erasure
+from apps.crm.models import ContactImport, Erasure
+from apps.crm.services.importing import start_import
 from sandbox.hubspot.settings import Scripted
 from tests.crm.support import TOKEN, Shop, sync
 from tests.crm.test_erasure import erase_all
@@ -32,6 +33,7 @@ def test_every_page_opens_and_shows_no_token(office: Client, shop: Shop) -> None
     sync()
     shop.hubspot.settings.change(always=503)
     shop.client.post(f"/api/v1/customers/{customer['id']}/erase", {"delete_contact": True})
+    start_import(account_id=shop.client.account.id)
 
     for model in site._registry:
         if model._meta.app_label == "crm":
@@ -88,3 +90,16 @@ def test_an_erasure_that_hubspot_refused_is_tried_again(office: Client, shop: Sh
 
     assert not Erasure.objects.exists()
     assert shop.hubspot.contact("ada@example.com") is None
+
+
+def test_contacts_are_brought_in_by_an_action_and_paused_by_another(
+    office: Client, shop: Shop
+) -> None:
+    account_id = str(shop.client.account.id)
+
+    assert "under way" in act(office, "connection", "import_contacts", account_id)
+    assert ContactImport.objects.filter(due_at__isnull=False).exists()
+    act(office, "contactimport", "pause", account_id)
+    assert ContactImport.objects.filter(due_at=None).exists()
+    act(office, "contactimport", "resume", account_id)
+    assert ContactImport.objects.filter(due_at__isnull=False).exists()

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from django.db.models.functions import Now
 
-from apps.crm.models import Contact
+from apps.crm.models import Contact, ContactImport, Customer
 from apps.crm.services.batching import LEASE_SECONDS
 from sandbox.hubspot.server import Simulator
-from tests.crm.support import Shop, pass_time, states, sync
+from tests.crm.support import Shop, pass_time, states, sync, told
 from tests.support import wait_until
 from tests.support.process import database_url
 
@@ -24,18 +25,16 @@ START_SECONDS = 60.0
 
 
 @contextmanager
-def worker(hubspot: Simulator) -> Iterator["subprocess.Popen[bytes]"]:
-    """A Celery worker and beat in one, as `make run` starts them, on this test's services."""
+def process_of(hubspot: Simulator, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A Python process on this test's services; killed at the end."""
     environment = {
         **os.environ,
         "DATABASE_URL": database_url(),
         "DATABASE_POOL_SIZE": "8",
         "HUBSPOT_BASE_URL": hubspot.url,
     }
-    command = "-m celery --quiet -A config worker --pool threads -c 2 -B -Q slow -s"
-    schedule = f"/tmp/crm-beat-{os.getpid()}"
     process = subprocess.Popen(
-        [sys.executable, *command.split(), schedule],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -46,6 +45,17 @@ def worker(hubspot: Simulator) -> Iterator["subprocess.Popen[bytes]"]:
     finally:
         process.kill()
         process.wait(20)
+
+
+@contextmanager
+def worker(hubspot: Simulator) -> Iterator["subprocess.Popen[bytes]"]:
+    """A Celery worker and beat in one, as `make run` starts them, on this test's services."""
+    command = "-m celery --quiet -A config worker --pool threads -c 2 -B -Q slow -s"
+    schedule = f"/tmp/crm-beat-{os.getpid()}"
+    try:
+        with process_of(hubspot, *command.split(), schedule) as process:
+            yield process
+    finally:
         for path in Path("/tmp").glob(f"{Path(schedule).name}*"):
             path.unlink()
 
@@ -77,3 +87,31 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_and_doubles_nothing(
 
     assert states() == {"synced": 150}
     assert len(hubspot.records.contacts) == 150
+
+
+def test_an_import_killed_in_the_middle_of_a_page_goes_on_there(
+    shop: Shop, hubspot: Simulator
+) -> None:
+    for number in range(250):
+        hubspot.add_contact(f"c{number}@many.example")
+    command = ("manage.py", "import_contacts", "--account", shop.client.account.slug)
+
+    with process_of(hubspot, *command) as process:
+        wait_until(lambda: ContactImport.objects.filter(read=100).exists(), seconds=START_SECONDS)
+        with hubspot.holding():
+            wait_until(lambda: hubspot.held_up)
+            process.send_signal(signal.SIGKILL)
+            process.wait(20)
+    row = ContactImport.objects.get()
+    read = row.read
+    assert read in (100, 200)
+    assert Customer.objects.count() == read
+    assert row.lease_id is not None
+
+    ContactImport.objects.update(lease_until=Now())
+    with process_of(hubspot, *command) as process:
+        assert process.wait(START_SECONDS) == 0
+
+    row = ContactImport.objects.get()
+    assert (row.read, row.created, row.unchanged) == (250, 250, 0)
+    assert Customer.objects.count() == told("customer.created") == 250

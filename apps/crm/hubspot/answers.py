@@ -38,18 +38,26 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A contact as an answer holds it; `trace` is ours, where HubSpot gives it back."""
+    """A contact as an answer holds it; `trace` is ours, where HubSpot gives it back; `updated_ms` 0 where
+    it does not say when the contact last changed."""
 
     id: str
     properties: Mapping[str, str | None]
     trace: str = ""
     is_new: bool = False
+    updated_ms: int = 0
 
     @property
     def emails(self) -> list[str]:
         """Every address by which it is found, the main one first, in lower case."""
         more = (self.properties.get("hs_additional_emails") or "").split(";")
         return [one.lower() for one in (self.properties.get("email"), *more) if one]
+
+    @property
+    def merged_ids(self) -> list[str]:
+        """Of the contacts that were merged into it; known where that property was asked for."""
+        names = (self.properties.get("hs_merged_object_ids") or "").split(";")
+        return [name for name in names if name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,18 @@ class Answer:
     body: Mapping[str, Any] = field(default_factory=dict)
     correlation_id: str = ""
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def next_place(self) -> str:
+        """Of a page: where the next one begins; "" after the last."""
+        paging = as_object(as_object(self.body.get("paging")).get("next"))
+        return _plain(paging.get("after") or "")[:200]
+
+    @property
+    def total(self) -> int | None:
+        """Of a search: how many there are."""
+        found = self.body.get("total")
+        return found if isinstance(found, int) and 0 <= found < 2**31 else None
 
 
 class HubSpotError(Exception):
@@ -205,7 +225,17 @@ def _record(found: Any) -> Record:
         },
         trace=str(record.get("objectWriteTraceId") or ""),
         is_new=record.get("new") is True,
+        updated_ms=_milliseconds(record.get("updatedAt")),
     )
+
+
+def _milliseconds(value: Any) -> int:
+    """Since 1970; 0 when it is no time."""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return 0
+    return round(moment.timestamp() * 1000) if moment.tzinfo else 0
 
 
 def _fault(found: Any) -> Fault:

@@ -51,14 +51,40 @@ class HubSpot:
 
     def read_contacts(self, emails: Sequence[str], properties: Sequence[str]) -> Answer:
         """The contacts of these addresses, main or additional ones; those not found are faults."""
-        names = list(dict.fromkeys(("email", "hs_additional_emails", *properties)))
         body = {
             "idProperty": "email",
-            "properties": names,
+            "properties": _with_emails(properties),
             "propertiesWithHistory": [],
             "inputs": [{"id": email} for email in emails],
         }
         return self._batch("lookup", self._client.crm.contacts.batch_api.read, body)
+
+    def read_by_id(
+        self, contact_ids: Sequence[str], properties: Sequence[str], *, archived: bool = False
+    ) -> Answer:
+        """The contacts of these ids, also of those merged into others; `archived`: deleted ones alone."""
+        body = {
+            "properties": _with_emails(["hs_merged_object_ids", *properties]),
+            "propertiesWithHistory": [],
+            "inputs": [{"id": contact_id} for contact_id in contact_ids],
+        }
+        read = self._client.crm.contacts.batch_api.read
+        return _asked("read", lambda **options: read(body, archived=archived, **options))
+
+    def page(self, after: str, properties: Sequence[str]) -> Answer:
+        """The next 100 contacts after this place ("" for the first); `next_place` of the answer leads on."""
+        place = {"after": after} if after else {}
+        names = ",".join(_with_emails(properties))
+        get_page = self._client.crm.contacts.basic_api.get_page
+        return _asked(
+            "page",
+            lambda **options: get_page(limit=MAX_BATCH, properties=[names], **place, **options),
+        )
+
+    def count(self) -> Answer:
+        """An answer whose `total` is how many contacts there are."""
+        search = self._client.crm.contacts.search_api.do_search
+        return self._batch("count", search, {"filterGroups": [], "properties": [], "limit": 1})
 
     def update_contacts(self, changes: Mapping[str, Mapping[str, str]]) -> Answer:
         """Set properties of contacts by record id; never makes one."""
@@ -125,6 +151,10 @@ class HubSpot:
     @staticmethod
     def _batch(call: str, method: Callable[..., Any], body: dict[str, Any]) -> Answer:
         return _asked(call, lambda **options: method(body, **options))
+
+
+def _with_emails(properties: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(("email", "hs_additional_emails", *properties)))
 
 
 @cache

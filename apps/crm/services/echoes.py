@@ -47,7 +47,8 @@ def settle_known(pks: Sequence[UUID]) -> list[UUID]:
     known = _Known(notices)
     settled: dict[NoticeOutcome, list[UUID]] = defaultdict(list)
     times: dict[UUID, dict[str, int]] = defaultdict(dict)
-    left, waiting = [], []
+    left: list[UUID] = []
+    waiting: list[UUID] = []
     for notice in notices:
         outcome = known.outcome(notice)
         if outcome is None:
