@@ -30,8 +30,8 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("admin/", include("apps.accounts.signin.urls")),  # signing in goes before the admin's own
+    path("", include("apps.backoffice.urls")),  # its page below admin/ goes before the admin's own
     path("admin/", admin.site.urls),
-    path("", include("apps.backoffice.urls")),
 ]
 
 handler400 = "apps.common.api.problems.bad_request"

@@ -33,6 +33,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "ACCOUNT": {"navigation": [{"title": "Security", "link": reverse_lazy("my_security")}]},
+    "DASHBOARD_CALLBACK": "apps.backoffice.dashboard.page.add_dashboard",
     "COMMAND": {"search_models": False, "show_history": True},
     "SIDEBAR": {
         "show_search": True,

@@ -20,9 +20,7 @@ from apps.common.wakeups import wake
 
 
 class Command(BaseCommand):
-    help = (
-        "Migrate, make partitions and roles, collect static files; with --demo, seed the demo accounts too."
-    )
+    help = "Migrate, make partitions and roles, collect static files; with --demo, seed the demo accounts too."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--base-url", default=settings.BASE_URL)
