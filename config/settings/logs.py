@@ -50,6 +50,8 @@ LOGGING: dict[str, Any] = {
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
+        # Of who signs in there are pages in the back office.
+        "axes": {"level": "WARNING"},
         # Its warnings name whole URLs, and a query may hold a secret.
         "urllib3": {"level": "ERROR"},
     },

@@ -7,11 +7,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
-from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -22,10 +19,14 @@ from unfold.widgets import (
 
 from apps.accounts import selectors, services
 from apps.accounts.enums import DEFAULT_RATE_LIMIT, SCOPES
-from apps.accounts.errors import AccountNotFound, ApiKeyRevoked
+from apps.accounts.errors import AccountNotFound
+from apps.accounts.history import note_addition, note_change
 from apps.accounts.models import Account, ApiKey
-from apps.common.admin import BaseModelAdmin
+from apps.common.actor import Actor
+from apps.common.admin import Action, BaseModelAdmin
 from apps.common.admin.secrets import ask, show_secret
+from apps.common.admin.shown import page_of
+from apps.common.bulk import Revealed
 from apps.common.errors import DomainError
 from apps.common.ids import uuid7
 
@@ -35,7 +36,9 @@ _HOUR, _DAY = 3600, 24 * 3600
 class IssueForm(forms.Form):
     """A key to be. Its id is chosen when the form is shown, so that sending it twice makes one key."""
 
-    key_id = forms.UUIDField(widget=forms.HiddenInput)
+    key_id = forms.UUIDField(
+        widget=forms.HiddenInput, error_messages={"invalid": "Open this page anew."}
+    )
     account = forms.CharField(help_text="Its slug or id.", widget=UnfoldAdminTextInputWidget)
     name = forms.CharField(
         max_length=100, help_text="What it is for.", widget=UnfoldAdminTextInputWidget
@@ -92,15 +95,9 @@ class ApiKeyAdmin(BaseModelAdmin):
     search_fields = ("prefix__startswith", "account__slug__startswith")
     search_ids = ("id", "account_id")
     exclude = ("hash",)
-    actions = ("revoke",)
-    actions_detail = ("rotate", "revoke_one")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.add_apikey")
-
-    def has_end_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Of the actions on a key's page, which has no field to change."""
-        return request.user.has_perm("accounts.change_apikey")
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
@@ -132,72 +129,39 @@ class ApiKeyAdmin(BaseModelAdmin):
         except DomainError as error:
             form.add_error(None, " ".join(fault.detail for fault in error.faults) or error.detail)
             return None
-        self.log_addition(request, issued.record, "Issued.")
-        return self._show(request, issued)
-
-    @action(description="Rotate", permissions=["end"], icon="autorenew")
-    def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """A new key in the place of this one."""
-        key = self._key(request, object_id)
-        form = RotateForm(request.POST or None)
-        if not form.is_valid():
-            return ask(self, request, title=f"Rotate {key.prefix}", form=form, button="Rotate")
-        try:
-            issued = services.rotate_key(
-                account_id=key.account_id, key_id=key.pk, **form.cleaned_data
-            )
-        except DomainError as error:
-            self.message_user(request, error.detail, messages.WARNING)
-            return redirect("admin:accounts_apikey_change", key.pk)
-        self.log_change(request, key, f"Rotated; {issued.record.prefix} takes its place.")
-        return self._show(request, issued)
-
-    @action(
-        description="Revoke",
-        permissions=["end"],
-        icon="block",
-        variant=ActionVariant.DANGER,
-    )
-    def revoke_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """End this key now."""
-        key = self._key(request, object_id)
-        if request.method != "POST":
-            return ask(
-                self,
-                request,
-                title=f"Revoke {key.prefix}",
-                text=f"{key.account} can call with it no more, from now on. There is no way back.",
-                button="Revoke now",
-                danger=True,
-            )
-        self._revoke(request, key)
-        return redirect("admin:accounts_apikey_change", key.pk)
-
-    @admin.action(description="Revoke the chosen keys now", permissions=["change"])
-    def revoke(self, request: HttpRequest, keys: "QuerySet[ApiKey]") -> None:
-        for key in keys:
-            self._revoke(request, key)
-
-    def _revoke(self, request: HttpRequest, key: ApiKey) -> None:
-        try:
-            services.revoke_key(account_id=key.account_id, key_id=key.id)
-        except ApiKeyRevoked:
-            self.message_user(request, f"{key.prefix} was revoked before.", messages.WARNING)
-        else:
-            self.log_change(request, key, "Revoked.")
-            self.message_user(request, f"{key.prefix} is revoked.", messages.SUCCESS)
-
-    def _key(self, request: HttpRequest, object_id: str) -> ApiKey:
-        key = self.get_object(request, object_id)
-        if key is None:
-            raise Http404
-        return key
-
-    def _show(self, request: HttpRequest, issued: services.IssuedKey) -> HttpResponse:
+        note_addition(str(request.user.pk), issued.record, "Issued.")
         return show_secret(
             self,
             request,
-            title=f"The new key of {issued.record.account}",
+            title=f"The new key of {account}",
             secret=issued.plain,
-            back=reverse("admin:accounts_apikey_change", args=[issued.record.pk]),
+            back=page_of(issued.record),
         )
+
+    @Action(
+        "Rotate",
+        "A new key with the same name and scopes takes its place; it is shown once.",
+        icon="autorenew",
+        form=RotateForm,
+        when=lambda key: key.revoked_at is None and key.rotated_at is None,
+        alone=True,
+    )
+    def rotate(self, key: ApiKey, actor: Actor, overlap_seconds: int) -> Revealed:
+        issued = services.rotate_key(
+            account_id=key.account_id, key_id=key.pk, overlap_seconds=overlap_seconds
+        )
+        note_change(actor.id, key, f"Rotated: {issued.record.prefix} takes its place.")
+        note_addition(actor.id, issued.record, f"Issued in the place of {key.prefix}.")
+        return Revealed(f"{issued.record.prefix} takes the place of {key.prefix}.", issued.plain)
+
+    @Action(
+        "Revoke",
+        "Nobody can call with it, from now on. There is no way back.",
+        icon="block",
+        variant=ActionVariant.DANGER,
+        when=lambda key: key.revoked_at is None,
+    )
+    def revoke(self, key: ApiKey, actor: Actor) -> str:
+        services.revoke_key(account_id=key.account_id, key_id=key.pk)
+        note_change(actor.id, key, "Revoked.")
+        return f"{key.prefix} is revoked."

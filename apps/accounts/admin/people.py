@@ -2,16 +2,21 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from apps.accounts import secondfactor
+from apps.accounts.history import note_change
 from apps.accounts.models import User
-from apps.common.admin import ModelAdmin
+from apps.common.actor import Actor
+from apps.common.admin import Action, ModelAdmin
+from apps.common.admin.acting import ActingAdmin
+from apps.common.errors import Conflict, Forbidden
 
 admin.site.unregister(Group)
 
@@ -20,7 +25,7 @@ _POWER = ("is_superuser", "user_permissions")
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
+class PersonAdmin(UserAdmin, ActingAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     """People who sign in here. Nobody is deleted, since the history names them: they are made inactive."""
 
     form = UserChangeForm
@@ -37,7 +42,6 @@ class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic i
     )
     list_filter = ("groups", "is_active", "is_staff", "is_superuser")
     readonly_fields = ("last_login", "date_joined", "second_factor")
-    actions = ("sign_out", "reset_second_factor")
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
@@ -70,33 +74,32 @@ class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic i
     def second_factor(self, person: User) -> str:
         return str(getattr(person, "second_factor", "off"))
 
-    @admin.action(description="Sign the chosen people out everywhere", permissions=["change"])
-    def sign_out(self, request: HttpRequest, chosen: "QuerySet[User]") -> None:
-        for person in self._changeable(request, chosen):
-            secondfactor.end_sessions(person)
-            self._tell(request, person, "Signed out everywhere.")
+    @Action("Sign out", "Every session of theirs ends now.", icon="logout")
+    def sign_out(self, person: User, actor: Actor) -> str:
+        _require_power(person, actor)
+        secondfactor.end_sessions(person)
+        note_change(actor.id, person, "Signed out everywhere.")
+        return f"{person} is signed out everywhere."
 
-    @admin.action(
-        description="Take the second factor of the chosen people away", permissions=["change"]
+    @Action(
+        "Take second factor away",
+        "They sign in with their password alone, or make a new one where one is required.",
+        icon="phonelink_erase",
+        variant=ActionVariant.DANGER,
+        when=lambda person: hasattr(person, "second_factor"),
     )
-    def reset_second_factor(self, request: HttpRequest, chosen: "QuerySet[User]") -> None:
-        for person in self._changeable(request, chosen):
-            if secondfactor.remove(person):
-                self._tell(request, person, "Second factor taken away.")
-            else:
-                self.message_user(request, f"{person} had none.", messages.WARNING)
+    def reset_second_factor(self, person: User, actor: Actor) -> str:
+        _require_power(person, actor)
+        if not secondfactor.remove(person):
+            raise Conflict("There is no second factor.")
+        note_change(actor.id, person, "Second factor taken away.")
+        return f"{person} has no second factor any more."
 
-    def _changeable(self, request: HttpRequest, chosen: "QuerySet[User]") -> list[User]:
-        found = [person for person in chosen if self.has_change_permission(request, person)]
-        for person in chosen:
-            if person not in found:
-                refused = f"{person} is a superuser, whom only superusers change."
-                self.message_user(request, refused, messages.WARNING)
-        return found
 
-    def _tell(self, request: HttpRequest, person: User, what: str) -> None:
-        self.log_change(request, person, what)
-        self.message_user(request, f"{person}: {what}", messages.SUCCESS)
+def _require_power(person: User, actor: Actor) -> None:
+    """Only a superuser acts on one."""
+    if person.is_superuser and not User.objects.filter(pk=actor.id, is_superuser=True).exists():
+        raise Forbidden("This is a superuser, on whom only superusers act.")
 
 
 @admin.register(Group)

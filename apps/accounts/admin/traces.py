@@ -1,12 +1,11 @@
 """Who signed in, who failed to, and what people changed in the back office."""
 
 from axes.models import AccessAttempt, AccessLog
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.db.models import QuerySet
-from django.http import HttpRequest
 
-from apps.common.admin import BaseModelAdmin
+from apps.common.actor import Actor
+from apps.common.admin import Action, BaseModelAdmin
 
 
 @admin.register(AccessAttempt)
@@ -17,13 +16,11 @@ class AccessAttemptAdmin(BaseModelAdmin):
     search_fields = ("username__startswith",)
     search_help_text = "The start of a name."
     exclude = ("get_data", "post_data", "http_accept")
-    actions = ("let_in",)
 
-    @admin.action(description="Let the chosen try again at once", permissions=["change"])
-    def let_in(self, request: HttpRequest, chosen: "QuerySet[AccessAttempt]") -> None:
-        for name, address in list(chosen.values_list("username", "ip_address")):
-            self.message_user(request, f"{name} can try again from {address}.", messages.SUCCESS)
-        chosen.delete()
+    @Action("Let in", "They can try again at once.", icon="lock_open")
+    def let_in(self, attempt: AccessAttempt, actor: Actor) -> str:
+        attempt.delete()
+        return f"{attempt.username} can try again from {attempt.ip_address}."
 
 
 @admin.register(AccessLog)

@@ -8,7 +8,6 @@ import qrcode
 from axes.handlers.proxy import AxesProxyHandler
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
@@ -21,6 +20,7 @@ from qrcode.image.svg import SvgPathImage
 from unfold.forms import AuthenticationForm
 
 from apps.accounts import secondfactor
+from apps.accounts.history import note_change
 from apps.accounts.models import SecondFactor, User
 from apps.accounts.signin import pending
 from apps.accounts.signin.forms import CodeForm, FirstCodeForm
@@ -81,7 +81,7 @@ def make_factor(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         next_url = pending.finish(request, user) if waiting else settings.LOGIN_REDIRECT_URL
         update_session_auth_hash(request, user)
-        _note(user, "Made a second factor.")
+        note_change(str(user.pk), user, "Made a second factor.")
         return _show_backup_codes(request, form.backup_codes, next_url)
     # A page that is asked for anew has a new secret; a wrong code is tried again with the same.
     enrolment = (request.POST and secondfactor.begun(user)) or secondfactor.begin(user)
@@ -95,16 +95,16 @@ def my_security(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and "sign_out" in request.POST:
         secondfactor.end_sessions(user)
         update_session_auth_hash(request, user)
-        _note(user, "Signed out everywhere else.")
+        note_change(str(user.pk), user, "Signed out everywhere else.")
         messages.success(request, "You are signed out everywhere but here.")
         return redirect("my_security")
     form = CodeForm(user, request.POST or None)
     if form.is_valid():
         if "renew" in request.POST:
-            _note(user, "Made new backup codes.")
+            note_change(str(user.pk), user, "Made new backup codes.")
             return _show_backup_codes(request, secondfactor.renew_backup_codes(user), "my_security")
         secondfactor.remove(user)
-        _note(user, "Took the second factor away.")
+        note_change(str(user.pk), user, "Took the second factor away.")
         messages.success(request, "You sign in with your password alone.")
         return redirect("my_security")
     factor = SecondFactor.objects.filter(user=user).exclude(confirmed_at=None).first()
@@ -125,9 +125,9 @@ def locked_out(
     until = max(moments, default=timezone.now()) + settings.AXES_COOLOFF_TIME
     left = max(until - timezone.now(), timedelta(seconds=1)).total_seconds()
     context = {**_frame(request, "Wait a little"), "minutes": ceil(left / 60)}
-    return render(
-        request, "signin/locked.html", context, status=429, headers={"Retry-After": f"{ceil(left)}"}
-    )
+    answer = render(request, "signin/locked.html", context, status=429)
+    answer.headers["Retry-After"] = str(ceil(left))
+    return answer
 
 
 def _show_backup_codes(request: HttpRequest, codes: list[str], next_url: str) -> HttpResponse:
@@ -138,11 +138,6 @@ def _show_backup_codes(request: HttpRequest, codes: list[str], next_url: str) ->
 
 def _frame(request: HttpRequest, title: str) -> dict[str, Any]:
     return {**admin.site.each_context(request), "title": title}
-
-
-def _note(user: User, what: str) -> None:
-    """In the history of people, as what staff does to others is."""
-    LogEntry.objects.log_actions(user.pk, [user], CHANGE, what, single_object=True)
 
 
 def _qr(uri: str) -> str:

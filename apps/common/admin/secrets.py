@@ -1,4 +1,4 @@
-"""Pages that ask before they act, and the page that shows a secret once."""
+"""The page that asks for what makes a secret, and the page that shows it once."""
 
 from typing import Any
 
@@ -10,17 +10,10 @@ from apps.common.admin.base import ModelAdmin
 
 
 def ask(
-    page: "ModelAdmin[Any]",
-    request: HttpRequest,
-    *,
-    title: str,
-    button: str,
-    form: Form | None = None,
-    text: str = "",
-    danger: bool = False,
+    page: "ModelAdmin[Any]", request: HttpRequest, *, title: str, form: Form, button: str
 ) -> HttpResponse:
-    """What is about to be done, with what must be filled in, and a button that posts it here again."""
-    context = {"title": title, "button": button, "form": form, "text": text, "danger": danger}
+    """A form that is posted here again."""
+    context = {"title": title, "form": form, "button": button}
     return render(request, "admin/ask.html", {**_frame(page, request), **context})
 
 
