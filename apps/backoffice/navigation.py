@@ -6,9 +6,8 @@ from django.apps import apps
 from django.http import HttpRequest
 from django.urls import reverse
 
-# Group, then its pages: model, name, icon (Material Symbols). A model that is only looked at from
-# another's page stands in none.
-_GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
+# Group, then its pages: model, name, icon (Material Symbols).
+GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
     (
         "Orders",
         [
@@ -25,6 +24,7 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
         "Deals",
         [
             ("deals.Deal", "Deals", "handshake"),
+            ("deals.Bid", "Bids", "gavel"),
             ("deals.Invoice", "Invoices", "request_quote"),
             ("deals.CreditNote", "Credit notes", "assignment_return"),
             ("deals.Authorization", "Authorisations", "verified_user"),
@@ -75,6 +75,7 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
         "System",
         [
             ("common.JobRun", "Jobs", "schedule"),
+            ("common.BulkAction", "Actions on many", "checklist"),
             ("events.Event", "Events", "event_note"),
             ("events.Consumer", "Event consumers", "rule"),
             ("common.Message", "E-mail", "mail"),
@@ -82,12 +83,58 @@ _GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
     ),
 ]
 
+# Those with pages that others link to; in no menu.
+HIDDEN = {
+    "deals.DealHistory",
+    "deals.DealItem",
+    "deals.InvoiceHistory",
+    "deals.InvoiceMail",
+    "events.Channel",
+    "orders.OrderChange",
+    "orders.OrderLine",
+    "orders.Payment",
+    "orders.Return",
+    "orders.Shipment",
+    "webhooks.Attempt",
+}
+
+# Those without a page: parts of what another page shows, and the books of reconcilers.
+UNSHOWN = {
+    "accounts.SecondFactor",
+    "backoffice.Hour",
+    "common.BulkItem",
+    "common.Heartbeat",
+    "common.IdempotencyKey",
+    "common.MessageAttachment",
+    "crm.Customer",
+    "crm.MappingCheck",
+    "crm.Notice",
+    "crm.OrderFold",
+    "crm.SoldDeal",
+    "datafetch.HostBudget",
+    "datafetch.Page",
+    "datafetch.Progress",
+    "datafetch.Record",
+    "deals.DocumentCounter",
+    "events.ChannelMember",
+    "events.Counter",
+    "events.Reader",
+    "orders.Erasure",
+    "orders.ReturnItem",
+    "orders.ShipmentItem",
+    "orders.StockCheck",
+    "webhooks.Due",
+    "webhooks.FanOut",
+    "webhooks.Pace",
+    "webhooks.RetiredSecret",
+}
+
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups as unfold wants them."""
     groups = [
         {"title": title, "collapsible": True, "items": _items(pages, request)}
-        for title, pages in _GROUPS
+        for title, pages in GROUPS
     ]
     return [group for group in groups if group["items"]]
 

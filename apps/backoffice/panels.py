@@ -25,12 +25,14 @@ from apps.webhooks.models import Delivery
 
 
 def events_of(request: HttpRequest, subject: UUID) -> Panel | None:
-    """The newest events about the object."""
+    """The newest events about the object, of the last 30 days."""
     if not may_view(request, Event):
         return None
     events = list(
         Event.objects.filter(subject=subject).defer("payload").order_by("-position")[:LIMIT]
     )
+    if not events:
+        return None
     known = name_actors(event.actor for event in events)
     rows = [
         (
@@ -43,16 +45,16 @@ def events_of(request: HttpRequest, subject: UUID) -> Panel | None:
         for event in events
     ]
     headers = ("when", "event", "position", "who", "request")
-    return Panel("Events", headers, rows, list_of(Event, f"q={subject}"), "None in 30 days.")
+    return Panel("Events", headers, rows, list_of(Event, f"q={subject}"))
 
 
 def deliveries_of(request: HttpRequest, subject: UUID) -> Panel | None:
-    """The newest deliveries of these events."""
+    """The newest deliveries of these events; or those of the event that it is."""
     if not may_view(request, Delivery):
         return None
-    deliveries = (
-        Delivery.objects.filter(subject=subject).select_related("endpoint").order_by("-id")[:LIMIT]
-    )
+    newest = Delivery.objects.select_related("endpoint").order_by("-id")
+    deliveries = list(newest.filter(subject=subject)[:LIMIT])
+    deliveries = deliveries or list(newest.filter(event_id=subject)[:LIMIT])
     rows = [
         (
             age(delivery.created_at),

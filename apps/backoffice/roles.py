@@ -61,6 +61,7 @@ PAGES: dict[str, Page] = {
     "deals.Deal": _OPERATED,
     "deals.DealItem": _RECORD,
     "deals.DealHistory": _RECORD,
+    "deals.InvoiceHistory": _RECORD,
     "deals.Bid": _OPERATED,
     "deals.Authorization": _OPERATED,
     "deals.Invoice": Page(change=_MONEY),
@@ -91,6 +92,7 @@ PAGES: dict[str, Page] = {
     "events.Channel": _RECORD,
     "events.Consumer": _HOUSEHOLD,
     "common.JobRun": _HOUSEHOLD,
+    "common.BulkAction": Page(change=(Role.OPERATOR, Role.FINANCE, Role.ADMINISTRATOR)),
     "common.Message": Page(change=_BUSINESS),
 }
 

@@ -41,6 +41,15 @@ def plain(amount: int, currency: str) -> str:
     return str(_in_major_units(amount, currency))
 
 
+def minor(amount: Decimal, currency: str) -> int:
+    """What a person typed: `minor(Decimal("12.34"), "EUR")` is 1234. Raises ValueError for parts that the
+    currency has not."""
+    scaled = amount.scaleb(MINOR_UNITS.get(currency, _NOT_TWO.get(currency, 2)))
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"{currency} has no parts as small as in {amount}.")
+    return int(scaled)
+
+
 def _in_major_units(amount: int, currency: str) -> Decimal:
     decimals = MINOR_UNITS.get(currency, _NOT_TWO.get(currency, 2))
     return Decimal((amount < 0, tuple(map(int, str(abs(amount)))), -decimals))

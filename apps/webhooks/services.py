@@ -31,6 +31,8 @@ from apps.webhooks.signing import new_secret
 
 DELIVER = "webhooks.deliver"
 MAX_RETIRED_SECRETS = 10
+DEFAULT_GRACE_SECONDS = 24 * 3600
+MAX_GRACE_SECONDS = 7 * 24 * 3600
 MAX_ENDPOINTS = 1000  # of an account
 
 

@@ -1,16 +1,21 @@
 """Every page of the back office opens, and none of them shows a secret."""
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Permission
-from django.db import models
+from django.db import connection, models
 from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.accounts.models import User
+from apps.backoffice import navigation
 from tests.architecture.household import Household
 
 MODELS = [model for model in admin.site._registry if model._meta.app_label != "auth"]
+
+FEW = {"accounts.User"}  # a page of all there are
 
 
 @pytest.fixture
@@ -47,6 +52,41 @@ def test_searching_for_anything_opens_too(model: type[models.Model], staff: Clie
     for asked in ("a", "%", "\u0000", "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a11", "9" * 50):
         answer = staff.get(page_of(model, "changelist"), {"q": asked})
         assert answer.status_code in (200, 302), (model, asked)
+
+
+def test_every_model_is_in_the_sidebar_or_said_not_to_be() -> None:
+    """A new one goes into one of the three lists of apps/backoffice/navigation.py."""
+    shown = {label for _, pages in navigation.GROUPS for label, *_ in pages}
+    ours = {
+        model._meta.label for model in apps.get_models() if model.__module__.startswith("apps.")
+    }
+    with_page = {model._meta.label for model in admin.site._registry}
+
+    assert shown | navigation.HIDDEN == with_page
+    assert shown.isdisjoint(navigation.HIDDEN)
+    assert ours - with_page == navigation.UNSHOWN
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_no_list_counts_a_table_or_looks_for_all_its_values(
+    model: type[models.Model], staff: Client
+) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        staff.get(page_of(model, "changelist"))
+    asked = [one["sql"] for one in queries if model._meta.db_table in one["sql"]]
+
+    slow = [sql for sql in asked if "COUNT(" in sql or "DISTINCT" in sql]
+    assert model._meta.label in FEW or slow == []
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_nothing_is_deleted_by_hand(model: type[models.Model], rf: RequestFactory) -> None:
+    request = rf.get("/admin/")
+    request.user = User(is_superuser=True, is_staff=True)
+    page = admin.site._registry[model]
+
+    assert not page.has_delete_permission(request)
+    assert "delete_selected" not in page.get_actions(request)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

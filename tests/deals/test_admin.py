@@ -9,6 +9,7 @@ from apps.deals.models import Authorization, Deal, DealHistory, Invoice
 from apps.events.models import ChannelMember
 from tests.deals.support import DEALS, Deals, place, status_of, types
 from tests.support import ApiClient
+from tests.support.backoffice import act
 
 
 @pytest.fixture
@@ -16,14 +17,6 @@ def office(db: None) -> Client:
     client = Client()
     client.force_login(User.objects.create_superuser("operator"))
     return client
-
-
-def act(office: Client, model: str, action: str, *chosen: str) -> str:
-    answer = office.post(
-        f"/admin/deals/{model}/", {"action": action, "_selected_action": chosen}, follow=True
-    )
-    assert answer.status_code == 200
-    return str(answer.content.decode())
 
 
 def test_every_page_can_be_read_and_searched(
@@ -83,16 +76,16 @@ def test_closing_goes_through_the_service(
 ) -> None:
     deal = deals()
 
-    assert f"is {status}" in act(office, "deal", action, deal["id"])
+    assert f"is {status}" in act(office, "deals/deal", action, deal["id"])
     assert types(deal["id"]) == ["deal.created", f"deal.{status}"]
     assert DealHistory.objects.order_by("id")[1].actor["label"] == "operator"
 
-    assert "stays as it is" in act(office, "deal", action, deal["id"])
+    assert "stays as it is" in act(office, "deals/deal", action, deal["id"])
     assert len(types(deal["id"])) == 2
 
 
 def test_revoking_goes_through_the_service(office: Client, authorized: str) -> None:
-    assert "revoked." in act(office, "authorization", "revoke", authorized)
+    assert "revoked." in act(office, "deals/authorization", "revoke", authorized)
 
     assert not Authorization.objects.exists()
     assert not ChannelMember.objects.exists()
@@ -122,8 +115,8 @@ def test_bids_are_shown_and_answered_for_the_seller(
     assert "56.78 EUR" in page
     assert "56.78 EUR" in office.get("/admin/deals/deal/").content.decode()
 
-    act(office, "bid", "reject", high["id"])
-    said = act(office, "bid", "accept", low["id"], high["id"])
+    act(office, "deals/bid", "reject", high["id"])
+    said = act(office, "deals/bid", "accept", low["id"], high["id"])
 
     assert "is accepted" in said
     assert "The bid is rejected" in said

@@ -47,6 +47,7 @@ class Action:
     name (`webhooks.rotate_secret`). `alone`: to one object at a time, since it reveals a secret.
     """
 
+    do_not_call_in_templates = True  # for Django's: it is callable, as decorators are
     name: str
     method: Method
 

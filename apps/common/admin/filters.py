@@ -1,6 +1,6 @@
 """Filters of lists that stay quick however long the table is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -42,7 +42,10 @@ class DeletedFilter(admin.SimpleListFilter):
         return rows.filter(deleted_at__isnull=self.value() != "yes")
 
 
-def newest(field: str, choices: Sequence[tuple[str, str]]) -> type[admin.SimpleListFilter]:
+Choices = Sequence[tuple[str, str]]
+
+
+def newest(field: str, choices: Choices | Callable[[], Choices]) -> type[admin.SimpleListFilter]:
     """By the value of a column that has no index of its own: among the newest 10,000 rows, or among all
     of those that a search finds."""
 
@@ -50,11 +53,11 @@ def newest(field: str, choices: Sequence[tuple[str, str]]) -> type[admin.SimpleL
         title = f"{field.replace('_', ' ')}, of the newest {NEWEST:,}"
         parameter_name = field
 
-        def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-            return choices
+        def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+            return choices() if callable(choices) else choices
 
         def queryset(self, request: HttpRequest, rows: "QuerySet[Any]") -> "QuerySet[Any] | None":
-            if self.value() not in dict(choices):
+            if self.value() not in dict(self.lookup_choices):
                 return None
             chosen: QuerySet[Any] = rows.filter(**{field: self.value()})
             return chosen if request.GET.get("q") else _among_newest(chosen)

@@ -6,7 +6,7 @@ are shown on each page that names a subject (`subject_of`): so no business app k
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -52,14 +52,14 @@ across: list[SubjectPanel] = []
 people: dict[str, Callable[[Iterable[str]], Mapping[str, Person]]] = {}
 
 
-class Entry(NamedTuple):
-    """One change, of an object's history."""
+class Entry(Protocol):
+    """One change: a row of an object's history."""
 
-    at: datetime
-    type: str
-    actor: Mapping[str, str]
-    changes: Mapping[str, Any]
-    request_id: str = ""
+    at: Any
+    type: Any
+    actor: Any
+    changes: Any
+    request_id: Any
 
 
 def timeline(entries: Iterable[Entry], more: str = "") -> Panel:
@@ -113,10 +113,15 @@ def request_link(request_id: str, at: datetime) -> SafeString | str:
     """A link to all events that share the request: those around that time, which an index finds."""
     if not request_id:
         return NOTHING
-    query = urlencode({"request": f"{at.isoformat()} {request_id}"})
+    query = request_query(request_id, at)
     url = f"{reverse('admin:events_event_changelist')}?{query}"
     text = request_id if len(request_id) <= 13 else f"{request_id[:4]}…{request_id[-8:]}"
     return format_html('<span title="{}">{}</span>', request_id, link(url, text))
+
+
+def request_query(request_id: str, at: datetime) -> str:
+    """What narrows the list of events to those of the request."""
+    return urlencode({"request": f"{at.isoformat()} {request_id}"})
 
 
 def across_of(request: HttpRequest, subject: UUID) -> list[Panel]:

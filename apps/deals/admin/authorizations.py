@@ -1,34 +1,36 @@
 """Authorisations in the back office."""
 
-from django.contrib import admin, messages
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from uuid import UUID
 
-from apps.common.admin import BaseModelAdmin, actor_of
-from apps.deals.errors import AuthorizationNotFound
+from django.contrib import admin
+from unfold.enums import ActionVariant
+
+from apps.common.actor import Actor
+from apps.common.admin import Action, BaseModelAdmin
+from apps.common.admin.shown import moment, related
 from apps.deals.models import Authorization
 from apps.deals.services import authorizations as services
 
 
 @admin.register(Authorization)
 class AuthorizationAdmin(BaseModelAdmin):
-    list_display = ("seller", "buyer", "created_at")
+    list_display = ("__str__", related("seller"), related("buyer"), moment("created_at", "granted"))
     list_select_related = ("seller", "buyer")
-    search_fields = ("seller__slug__startswith", "buyer__slug__startswith")
     search_ids = ("pk", "seller_id", "buyer_id")
+    search_accounts = ("seller", "buyer")
     search_help_text = "A whole id, of the authorization or an account, or the start of a slug."
-    actions = ("revoke",)
 
-    @admin.action(description="Revoke the chosen authorizations", permissions=["change"])
-    def revoke(self, request: HttpRequest, authorizations: "QuerySet[Authorization]") -> None:
-        for authorization in authorizations:
-            try:
-                services.revoke_authorization(
-                    seller_id=authorization.seller_id,
-                    authorization_id=authorization.id,
-                    actor=actor_of(request),
-                )
-            except AuthorizationNotFound:
-                self.message_user(request, f"{authorization}: revoked before.", messages.WARNING)
-            else:
-                self.message_user(request, f"{authorization}: revoked.", messages.SUCCESS)
+    def subject_of(self, row: Authorization) -> UUID:
+        return row.pk
+
+    @Action(
+        "Revoke",
+        "The buyer sees none of the seller's deals from now on, and is sent no more webhooks about them.",
+        icon="person_remove",
+        variant=ActionVariant.DANGER,
+    )
+    def revoke(self, authorization: Authorization, actor: Actor) -> str:
+        services.revoke_authorization(
+            seller_id=authorization.seller_id, authorization_id=authorization.pk, actor=actor
+        )
+        return f"{authorization}: revoked."

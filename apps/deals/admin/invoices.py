@@ -1,49 +1,52 @@
 """Invoices and credit notes in the back office, each with its PDF; and what a deal's invoice would be."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
-from unfold.forms import ActionForm
+from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from apps.common.admin import BaseModelAdmin, RecordInline, actor_of
-from apps.common.errors import DomainError
+from apps.common.actor import Actor
+from apps.common.admin import Action, BaseModelAdmin
+from apps.common.admin.filters import MadeFilter, newest
+from apps.common.admin.history import HistoryAdmin
+from apps.common.admin.panels import LONGEST_TIMELINE, Panel, timeline
+from apps.common.admin.shown import link, list_of, moment, money, page_of, related, state
 from apps.common.money import display
 from apps.deals import pdf
+from apps.deals.enums import InvoiceStatus
 from apps.deals.models import CreditNote, Deal, Invoice, InvoiceHistory, InvoiceMail
 from apps.deals.selectors.deals import read_items
 from apps.deals.services import invoices as services
 
 
-class NoteForm(ActionForm):  # type: ignore[misc]  # unfold has no type hints
-    """The action of the list, with what is noted of a payment or stands on a credit note."""
-
-    note = forms.CharField(
+class PaidForm(forms.Form):
+    reference = forms.CharField(
         required=False,
         max_length=200,
-        label="Payment reference, or reason:",
+        help_text="What is noted of the payment, for example its number at the bank.",
         widget=UnfoldAdminTextInputWidget,
     )
 
 
-class HistoryInline(RecordInline):
-    model = InvoiceHistory
-    fields = readonly_fields = ("at", "type", "by", "changes")
-    ordering = ("id",)
-    verbose_name_plural = "timeline"
-    show_change_link = False
+class CreditForm(forms.Form):
+    reason = forms.CharField(
+        required=False,
+        max_length=500,
+        help_text="It stands on the credit note.",
+        widget=UnfoldAdminTextInputWidget,
+    )
 
-    @admin.display(description="by")
-    def by(self, entry: InvoiceHistory) -> str:
-        return str(entry.actor["label"])
+
+def _is_unpaid(invoice: Invoice) -> bool:
+    return invoice.status in (InvoiceStatus.ISSUED, InvoiceStatus.OVERDUE)
 
 
 class DocumentAdmin(BaseModelAdmin):
@@ -71,20 +74,53 @@ class DocumentAdmin(BaseModelAdmin):
 
     @admin.display(description="document")
     def document(self, row: Model) -> str:
-        return _link(reverse(f"admin:deals_{row._meta.model_name}_pdf", args=[row.pk]), "PDF")
+        return link(reverse(f"admin:deals_{row._meta.model_name}_pdf", args=[row.pk]), "PDF")
 
 
 @admin.register(Invoice)
 class InvoiceAdmin(DocumentAdmin):
-    list_display = ("number", "seller", "buyer", "status", "amount", "issued_at", "due_date")
-    list_filter = ("status",)
+    list_display = (
+        "number",
+        state("status"),
+        related("seller"),
+        related("buyer"),
+        money("total"),
+        moment("issued_at"),
+        "due_date",
+    )
+    list_filter = (newest("status", InvoiceStatus.choices), MadeFilter)
     list_select_related = ("seller", "buyer")
-    search_fields = ("seller__slug__startswith", "buyer__slug__startswith")
     search_ids = ("pk", "seller_id", "buyer_id", "deal_id")
+    search_accounts = ("seller", "buyer")
     search_help_text = "A whole id, of the invoice, an account or the deal, or the start of a slug."
-    inlines = (HistoryInline,)
-    action_form = NoteForm
-    actions = ("mark_paid", "void")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("number", "status", "document"),
+                    ("seller", "buyer"),
+                    ("deal", "credit_note"),
+                    ("issued_at", "due_date", "paid_at"),
+                    ("payment_reference", "reminders", "remind_at"),
+                )
+            },
+        ),
+        ("Amounts", {"fields": (("net", "tax", "amount"), "lines"), "classes": ("tab",)}),
+        ("Parties", {"fields": ("seller_details", "buyer_details"), "classes": ("tab",)}),
+        (
+            "Record",
+            {"fields": (("id", "version"), ("updated_at", "voided_at")), "classes": ("tab",)},
+        ),
+    )
+    readonly_fields = ("document", "credit_note", "net", "tax", "amount")
+
+    def subject_of(self, row: Invoice) -> UUID:
+        return row.pk
+
+    def get_panels(self, request: HttpRequest, row: Invoice) -> Iterable[Panel]:
+        entries = row.history.order_by("-id")[:LONGEST_TIMELINE]
+        yield timeline(entries, list_of(InvoiceHistory, f"q={row.pk}"))
 
     def make_pdf(self, document: Invoice) -> bytes:
         return pdf.invoice_pdf(document)
@@ -106,56 +142,65 @@ class InvoiceAdmin(DocumentAdmin):
         read_items(deal)
         return HttpResponse(pdf.preview_pdf(services.preview(deal)), content_type=pdf.MEDIA_TYPE)
 
+    @admin.display
+    def credit_note(self, invoice: Invoice) -> str:
+        note = CreditNote.objects.filter(invoice=invoice).first()
+        return "none" if note is None else link(page_of(note), note)
+
+    @admin.display
+    def net(self, invoice: Invoice) -> str:
+        return display(invoice.net_amount, invoice.currency)
+
+    @admin.display
+    def tax(self, invoice: Invoice) -> str:
+        return f"{display(invoice.tax_amount, invoice.currency)} ({invoice.tax_rate} %)"
+
     @admin.display(description="total")
     def amount(self, invoice: Invoice) -> str:
         return display(invoice.total, invoice.currency)
 
-    @admin.action(description="Mark the chosen invoices as paid", permissions=["change"])
-    def mark_paid(self, request: HttpRequest, chosen: "QuerySet[Invoice]") -> None:
-        def pay(invoice: Invoice, note: str) -> Invoice:
-            return services.mark_paid(
-                seller_id=invoice.seller_id,
-                invoice_id=invoice.pk,
-                reference=note,
-                actor=actor_of(request),
-            )
+    @Action(
+        "Mark paid",
+        "It is paid from now on, its reminders end, and both sides are told. That cannot be undone.",
+        icon="paid",
+        variant=ActionVariant.PRIMARY,
+        form=PaidForm,
+        when=_is_unpaid,
+    )
+    def mark_paid(self, invoice: Invoice, actor: Actor, reference: str) -> str:
+        paid = services.mark_paid(
+            seller_id=invoice.seller_id, invoice_id=invoice.pk, reference=reference, actor=actor
+        )
+        return f"{paid} is {paid.status}."
 
-        self._each(request, chosen, pay)
-
-    @admin.action(description="Void the chosen invoices by credit notes", permissions=["change"])
-    def void(self, request: HttpRequest, chosen: "QuerySet[Invoice]") -> None:
-        def take_back(invoice: Invoice, note: str) -> Invoice:
-            return services.void(
-                seller_id=invoice.seller_id,
-                invoice_id=invoice.pk,
-                reason=note,
-                actor=actor_of(request),
-            )
-
-        self._each(request, chosen, take_back)
-
-    def _each(
-        self,
-        request: HttpRequest,
-        chosen: "QuerySet[Invoice]",
-        act: Callable[[Invoice, str], Invoice],
-    ) -> None:
-        """Do it to each of the chosen invoices, and say what came of it."""
-        note = request.POST.get("note", "").strip()  # NoteForm has let it pass
-        for invoice in chosen:
-            try:
-                changed = act(invoice, note)
-            except DomainError as error:
-                self.message_user(request, f"{invoice}: {error.detail}", messages.WARNING)
-            else:
-                self.message_user(request, f"{changed} is {changed.status}.", messages.SUCCESS)
+    @Action(
+        "Credit",
+        "A credit note takes back the whole of it, and is mailed to the buyer. That cannot be undone.",
+        icon="assignment_return",
+        variant=ActionVariant.DANGER,
+        form=CreditForm,
+        when=_is_unpaid,
+    )
+    def void(self, invoice: Invoice, actor: Actor, reason: str) -> str:
+        voided = services.void(
+            seller_id=invoice.seller_id, invoice_id=invoice.pk, reason=reason, actor=actor
+        )
+        return f"{voided} is {voided.status}."
 
 
 @admin.register(CreditNote)
 class CreditNoteAdmin(DocumentAdmin):
-    list_display = ("number", "seller", "buyer", "invoice", "reason", "issued_at")
+    list_display = (
+        "number",
+        related("seller"),
+        related("buyer"),
+        related("invoice"),
+        "reason",
+        moment("issued_at"),
+    )
+    list_filter = (MadeFilter,)
     list_select_related = ("seller", "buyer", "invoice")
-    search_fields = ("seller__slug__startswith", "buyer__slug__startswith")
+    search_accounts = ("seller", "buyer")
     search_ids = ("pk", "seller_id", "buyer_id", "invoice_id")
     search_help_text = "A whole id, of the note, an account or the invoice, or the start of a slug."
 
@@ -163,12 +208,19 @@ class CreditNoteAdmin(DocumentAdmin):
         return pdf.credit_note_pdf(document)
 
 
+@admin.register(InvoiceHistory)
+class InvoiceHistoryAdmin(HistoryAdmin):
+    list_display = HistoryAdmin.columns(related("invoice"))
+    list_select_related = ("invoice",)
+    search_ids = ("pk", "invoice_id")
+    search_help_text = "A whole id: of the entry or its invoice."
+
+
 @admin.register(InvoiceMail)
 class InvoiceMailAdmin(BaseModelAdmin):
     """What is still to be written; what was is among the messages of `common`."""
 
-    list_display = ("invoice", "kind", "due_at", "claims")
-    list_filter = ("kind",)
+    list_display = ("kind", related("invoice"), moment("due_at"), "claims")
     list_select_related = ("invoice",)
     search_ids = ("pk", "invoice_id")
     search_help_text = "A whole id: of the mail or its invoice."
@@ -178,12 +230,7 @@ def document_of(deal: Deal) -> str:
     """A link to the deal's invoice, or to a preview of what it would be while the deal is available."""
     invoice = Invoice.objects.filter(deal=deal).first()
     if invoice is not None:
-        url = reverse("admin:deals_invoice_change", args=[invoice.pk])
-        return _link(url, str(invoice))
+        return link(page_of(invoice), invoice)
     if deal.is_closed:
         return "none"
-    return _link(reverse("admin:deals_invoice_preview", args=[deal.pk]), "Preview (PDF)")
-
-
-def _link(url: str, text: str) -> str:
-    return format_html('<a href="{}">{}</a>', url, text)
+    return link(reverse("admin:deals_invoice_preview", args=[deal.pk]), "Preview (PDF)")

@@ -191,6 +191,7 @@ class DealHistory(models.Model):
     deal = models.ForeignKey(Deal, models.CASCADE, related_name="history", db_index=False)
     type = models.CharField(max_length=60, help_text="The event of the change.")
     actor: "models.JSONField[Any, Any]" = models.JSONField()
+    request_id = models.CharField(max_length=128, blank=True, db_default="")
     changes: "models.JSONField[Any, Any]" = models.JSONField(help_text='{"field": [old, new]}')
     at = models.DateTimeField()
 

@@ -236,7 +236,12 @@ def _record(
 ) -> None:
     """Write it down in the invoice's history, and tell the seller and the buyer."""
     InvoiceHistory.objects.create(
-        invoice=invoice, type=type.name, actor=actor.as_json(), changes=changes or {}, at=at
+        invoice=invoice,
+        type=type.name,
+        actor=actor.as_json(),
+        request_id=actor.request_id,
+        changes=changes or {},
+        at=at,
     )
     publish(
         draft(

@@ -133,7 +133,12 @@ def _move(bid: Bid, target: BidStatus, actor: Actor, at: datetime) -> None:
 
 def _remember(type: EventType, deal: Deal, changes: Changes, actor: Actor) -> None:
     DealHistory.objects.create(
-        deal=deal, type=type.name, actor=actor.as_json(), changes=changes, at=deal.updated_at
+        deal=deal,
+        type=type.name,
+        actor=actor.as_json(),
+        request_id=actor.request_id,
+        changes=changes,
+        at=deal.updated_at,
     )
 
 

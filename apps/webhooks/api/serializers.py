@@ -13,11 +13,10 @@ from apps.events.patterns import is_pattern, matches
 from apps.webhooks.enums import DeliveryStatus, OnFailure, ReplayOnly
 from apps.webhooks.errors import AddressNotAllowed
 from apps.webhooks.replays import DEFAULT_RATE, MAX_RATE
+from apps.webhooks.services import DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS
 
 MAX_EVENT_TYPES = 50
 MAX_RATE_LIMIT = 1000
-DEFAULT_GRACE_SECONDS = 24 * 3600
-MAX_GRACE_SECONDS = 7 * 24 * 3600
 
 
 class TargetUrl(Text):

@@ -12,10 +12,12 @@ from apps.deals.models import CreditNote, Invoice
 from tests.deals.invoices.conftest import INVOICES, Sale
 from tests.deals.support import DEALS, Deals, types
 from tests.support import ApiClient
+from tests.support.backoffice import act
 
 pytestmark = pytest.mark.django_db
 
 OFFICE = "/admin/deals"
+INVOICE = "deals/invoice"
 
 
 @pytest.fixture
@@ -23,13 +25,6 @@ def office(db: None) -> Client:
     client = Client()
     client.force_login(User.objects.create_superuser("operator"))
     return client
-
-
-def act(office: Client, action: str, invoice: str, note: str = "") -> str:
-    body = {"action": action, "_selected_action": [invoice], "note": note}
-    answer = office.post(f"{OFFICE}/invoice/", body, follow=True)
-    assert answer.status_code == 200
-    return answer.content.decode()
 
 
 def text_of(content: bytes) -> str:
@@ -64,20 +59,20 @@ def test_pages_show_amounts_timeline_and_document(
 def test_actions_call_the_services(office: Client, sale: Sale) -> None:
     paid, void = sale(), sale()
 
-    assert "Invoice 1 is paid." in act(office, "mark_paid", paid["id"], "SEPA 1")
-    assert "Invoice 2 is void." in act(office, "void", void["id"], "Bruch")
+    assert "Invoice 1 is paid." in act(office, INVOICE, "mark_paid", paid["id"], reference="SEPA 1")
+    assert "Invoice 2 is void." in act(office, INVOICE, "void", void["id"], reason="Bruch")
 
     assert Invoice.objects.get(pk=paid["id"]).payment_reference == "SEPA 1"
     assert CreditNote.objects.get().reason == "Bruch"
     assert types(paid["id"]) == ["invoice.issued", "invoice.paid"]
     for action in ("mark_paid", "void"):
-        assert "The invoice is paid and stays so." in act(office, action, paid["id"])
+        assert "The invoice is paid and stays so." in act(office, INVOICE, action, paid["id"])
 
 
 def test_a_note_that_is_too_long_does_nothing(office: Client, sale: Sale) -> None:
     invoice = sale()
 
-    act(office, "mark_paid", invoice["id"], "x" * 201)
+    act(office, INVOICE, "mark_paid", invoice["id"], reference="x" * 201)
 
     assert Invoice.objects.get().status == "issued"
 
