@@ -67,8 +67,14 @@ _GAUGES: list[tuple[str, str, list[str], str]] = [
         "SELECT count(*) FROM (SELECT FROM crm_contact WHERE due_at IS NOT NULL LIMIT %(limit)s) c",
     ),
     (
+        "tradepost_deals_owed",
+        f"Deals sold of which HubSpot is owed something (counted to {COUNT_LIMIT})",
+        [],
+        "SELECT count(*) FROM (SELECT FROM crm_solddeal WHERE due_at IS NOT NULL LIMIT %(limit)s) d",
+    ),
+    (
         "tradepost_hubspot_calls_per_hundred_changes",
-        "Calls to HubSpot for each 100 customers that it has taken, ever; 1 is the least",
+        "Calls to HubSpot for each 100 customers and deals that it has taken, ever; 1 is the least",
         [],
         "SELECT coalesce(100.0 * sum(calls) / nullif(sum(changed), 0), 0) FROM crm_portal",
     ),

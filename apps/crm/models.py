@@ -319,7 +319,9 @@ class Portal(models.Model):
         help_text="Whether HubSpot's deals have our unique property.",
     )
     deals_resume_at = models.DateTimeField(null=True, help_text="No call about deals before.")
-    deals_error = models.CharField(max_length=1000, blank=True, db_default="", help_text="Why.")
+    deals_error = models.CharField(
+        max_length=1000, blank=True, default="", db_default="", help_text="Why."
+    )
     since = models.DateTimeField(db_default=Now(), help_text="When it came to this status.")
     calls = models.BigIntegerField(default=0, help_text="Calls made, ever.")
     changed = models.BigIntegerField(

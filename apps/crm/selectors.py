@@ -165,6 +165,17 @@ def lines_waiting(owed: type[Owed] = Contact) -> list[Line]:
     return [line for line in lines if line.portal_key not in closed]
 
 
+def portals_without_deals(keys: Iterable[str]) -> set[str]:
+    """Those of the portals that are not to be called about deals for now."""
+    held = Portal.objects.filter(pk__in=list(keys), deals_resume_at__gt=Now())
+    return set(held.values_list("pk", flat=True))
+
+
+def has_deal_property(key: str) -> bool:
+    """Whether our unique property is known to be among HubSpot's, at this portal."""
+    return Portal.objects.filter(pk=key, has_deal_property=True).exists()
+
+
 def access_token(account_id: UUID) -> str | None:
     """The token that the account's calls go with; None when it has none, or none that can be read."""
     try:

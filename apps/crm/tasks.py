@@ -5,6 +5,8 @@ from apps.common.tasks import job
 from apps.crm.services import erasing, importing, inbound
 from apps.crm.services.connections import continue_resync
 from apps.crm.services.customers import SYNC
+from apps.crm.services.deal_sync import sync_deals
+from apps.crm.services.deals import DEALS
 from apps.crm.services.folding import look_at_news
 from apps.crm.services.syncing import sync_some
 
@@ -13,6 +15,12 @@ from apps.crm.services.syncing import sync_some
 def sync() -> bool:
     """Owe anew what a changed connection or order concerns, then tell HubSpot what it is owed."""
     return reconcile(lambda: continue_resync() or look_at_news() or sync_some())
+
+
+@job(DEALS, at_once=2)
+def send_deals() -> bool:
+    """Tell HubSpot of the deals that were sold."""
+    return reconcile(sync_deals)
 
 
 @job(inbound.INBOUND, at_once=1)

@@ -28,6 +28,7 @@ _OWN = OpenApiExample(
         },
         "send_orders": True,
         "send_deals": True,
+        "deal_stages": {"pipeline": "default", "won": "closedwon", "lost": "closedlost"},
     },
     request_only=True,
 )
@@ -100,5 +101,5 @@ def _answer(connection: Connection) -> Json:
     standing = selectors.standing_of(connection.token_digest)
     data = connection_object(connection, standing)
     portal = standing.portal
-    derived = [portal.status, portal.calls, portal.changed] if portal else []
+    derived = [portal.status, portal.calls, portal.changed, portal.deals_error] if portal else []
     return Json(data, headers={"ETag": etag(data["version"], *derived)})

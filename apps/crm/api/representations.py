@@ -17,7 +17,14 @@ from apps.common.schemas import (
     timestamp,
     uuid,
 )
-from apps.crm.enums import DEFAULT_MAPPING, Call, MissingContact, Outcome, PortalStatus
+from apps.crm.enums import (
+    CONTACT_CALLS,
+    DEFAULT_MAPPING,
+    MissingContact,
+    Outcome,
+    PortalStatus,
+    default_deal_stages,
+)
 from apps.crm.events import Standing, moment
 from apps.crm.models import Connection, Portal, SyncAttempt
 
@@ -33,7 +40,8 @@ _HUBSPOT = component(
             "daily_limit": nullable(integer("Calls per day.")),
             "daily_remaining": nullable(integer()),
             "calls": integer("Made with this token, ever."),
-            "changed": integer("Customers whose change HubSpot acknowledged, ever."),
+            "changed": integer("Customers and deals whose change HubSpot acknowledged, ever."),
+            "deals_error": nullable(string("Why deals wait though customers may not.")),
         }
     ),
 )
@@ -50,6 +58,7 @@ CONNECTION = component(
             "mapping": free_object("{field of a customer: HubSpot property}"),
             "send_orders": boolean(),
             "send_deals": boolean(),
+            "deal_stages": obj({"pipeline": string(), "won": string(), "lost": string()}),
             "hubspot": _HUBSPOT,
             "version": integer(),
             "created_at": nullable(timestamp()),
@@ -63,6 +72,7 @@ CONNECTION = component(
         "mapping": DEFAULT_MAPPING,
         "send_orders": True,
         "send_deals": True,
+        "deal_stages": default_deal_stages(),
         "hubspot": {
             "status": "ok",
             "since": "2026-11-21T09:30:00.000000Z",
@@ -73,6 +83,7 @@ CONNECTION = component(
             "daily_remaining": 624870,
             "calls": 130,
             "changed": 12800,
+            "deals_error": None,
         },
         "version": 1,
         "created_at": "2026-11-21T09:30:00.000000Z",
@@ -86,7 +97,7 @@ ATTEMPT = component(
         {
             "id": uuid(),
             "customer_id": uuid(),
-            "call": enum(list(Call.values)),
+            "call": enum([call.value for call in CONTACT_CALLS]),
             "outcome": enum(list(Outcome.values), "What it meant for this customer."),
             "status": nullable(integer("HTTP; null when HubSpot did not answer.")),
             "hubspot_code": nullable(string()),
@@ -126,6 +137,7 @@ def connection_object(connection: Connection, standing: Standing) -> dict[str, A
         "mapping": connection.mapping if is_stored else DEFAULT_MAPPING,
         "send_orders": connection.send_orders,
         "send_deals": connection.send_deals,
+        "deal_stages": connection.deal_stages,
         "hubspot": _hubspot_object(standing.portal or Portal()),
         "version": connection.version if is_stored else 0,
         "created_at": rfc3339(connection.created_at) if is_stored else None,
@@ -146,6 +158,7 @@ def _hubspot_object(portal: Portal) -> dict[str, Any]:
         "daily_remaining": portal.daily_remaining,
         "calls": portal.calls,
         "changed": portal.changed,
+        "deals_error": portal.deals_error or None,
     }
 
 

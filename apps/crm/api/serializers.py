@@ -19,6 +19,7 @@ from apps.crm.enums import (
     NOT_CONFIGURED,
     MissingContact,
     SyncState,
+    default_deal_stages,
 )
 from apps.crm.selectors import normalised
 
@@ -157,6 +158,19 @@ class Mapping(serializers.DictField):
         return value
 
 
+def _stage(name: str, **kwargs: Any) -> Text:
+    default = default_deal_stages()[name]
+    return Text(max_length=100, default=default, **kwargs)
+
+
+class DealStages(Body):
+    """HubSpot's internal ids, as its settings of pipelines show them."""
+
+    pipeline = _stage("pipeline")
+    won = _stage("won", help_text="The stage of a deal that was sold.")
+    lost = _stage("lost", help_text="The stage of one whose invoice was taken back.")
+
+
 class ConnectionInput(Body):
     access_token = AccessToken(
         required=False,
@@ -175,6 +189,9 @@ class ConnectionInput(Body):
     )
     send_orders = Boolean(default=True, help_text="Order figures reach HubSpot.")
     send_deals = Boolean(default=True, help_text="Deals sold become HubSpot deals.")
+    deal_stages = DealStages(
+        default=default_deal_stages, help_text="Where they stand in HubSpot: ids of its pipeline."
+    )
 
 
 def _is_plain(value: Any) -> bool:

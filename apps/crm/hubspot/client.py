@@ -18,7 +18,7 @@ from typing import Any
 import urllib3
 from django.conf import settings
 from hubspot import HubSpot as OfficialClient
-from hubspot.crm.contacts.exceptions import ApiException, OpenApiException
+from hubspot.crm import contacts, deals, properties
 from prometheus_client import Counter, Histogram
 
 from apps.crm.hubspot.answers import (
@@ -43,8 +43,28 @@ calls = Counter("tradepost_hubspot_calls", "Calls to HubSpot", ["call", "status"
 seconds = Histogram("tradepost_hubspot_call_seconds", "How long HubSpot took", ["call"])
 
 
+# What a deal here is found by there: the client's packages have no name for a property of our own.
+DEAL_ID = "tradepost_deal_id"
+_DEAL_PROPERTY = {
+    "groupName": "dealinformation",
+    "name": DEAL_ID,
+    "label": "Tradepost deal id",
+    "description": "Which deal of Tradepost's this is. Written by Tradepost.",
+    "type": "string",
+    "fieldType": "text",
+    "hasUniqueValue": True,
+    "formField": False,
+}
+# HubSpot's own kind of association from a deal to a contact.
+_DEAL_TO_CONTACT = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 3}
+
+# Each package of the client has a family of its own.
+_ANSWERED = tuple(package.exceptions.ApiException for package in (contacts, deals, properties))
+_BROKEN = tuple(package.exceptions.OpenApiException for package in (contacts, deals, properties))
+
+
 class HubSpot:
-    """Contacts in HubSpot, with one token. Every method raises the errors above."""
+    """Contacts and deals in HubSpot, with one token. Every method raises the errors above."""
 
     def __init__(self, token: str) -> None:
         self._client = _client(token, settings.HUBSPOT_BASE_URL)
@@ -120,6 +140,59 @@ class HubSpot:
         except Refused as error:
             if error.status != 404:
                 raise
+
+    def find_deals(self, deal_ids: Sequence[str], names: Sequence[str]) -> Answer:
+        """The deals of these ids of ours; those not found are faults."""
+        body = {
+            "idProperty": DEAL_ID,
+            "properties": [DEAL_ID, *names],
+            "propertiesWithHistory": [],
+            "inputs": [{"id": deal_id} for deal_id in deal_ids],
+        }
+        return self._batch("find_deals", self._client.crm.deals.batch_api.read, body)
+
+    def make_deals(self, made: Mapping[str, tuple[Mapping[str, str], str]]) -> Answer:
+        """Make deals, each with its contact or not at all; `made` are trace id -> (properties, contact
+        id). One whose unique property another has is refused."""
+        inputs = [
+            {
+                "properties": values,
+                "associations": [{"to": {"id": contact_id}, "types": [_DEAL_TO_CONTACT]}],
+                "objectWriteTraceId": trace,
+            }
+            for trace, (values, contact_id) in made.items()
+        ]
+        return self._batch(
+            "make_deals", self._client.crm.deals.batch_api.create, {"inputs": inputs}
+        )
+
+    def update_deals(self, changes: Mapping[str, Mapping[str, str]]) -> Answer:
+        """Set properties of deals by HubSpot's id."""
+        inputs = [
+            {"id": hubspot_id, "properties": values, "objectWriteTraceId": hubspot_id}
+            for hubspot_id, values in changes.items()
+        ]
+        update = self._client.crm.deals.batch_api.update
+        return self._batch("update_deals", update, {"inputs": inputs})
+
+    def deal_property(self) -> Answer:
+        """How HubSpot describes the property that our deals are found by; refused when it has none."""
+        api = self._client.crm.properties.core_api
+        return _asked("property", lambda **options: api.get_by_name("deals", DEAL_ID, **options))
+
+    def make_deal_property(self) -> Answer:
+        """The same, made; refused when it is there."""
+        api = self._client.crm.properties.core_api
+        return _asked(
+            "make_property", lambda **options: api.create("deals", _DEAL_PROPERTY, **options)
+        )
+
+    def properties(self, kind: str, *, archived: bool = False) -> Answer:
+        """How HubSpot describes the properties of a kind of record: `contacts` or `deals`."""
+        api = self._client.crm.properties.core_api
+        return _asked(
+            "properties", lambda **options: api.get_all(kind, archived=archived, **options)
+        )
 
     def daily_reset(self) -> datetime | None:
         """When the daily limit is whole again; None when HubSpot does not say."""
@@ -211,12 +284,12 @@ def _asked(call: str, send: Callable[..., Any]) -> Answer:
         raw = response.data
         status = str(response.status)
         return answer_of(response.status, response.headers, raw)
-    except ApiException as error:
+    except _ANSWERED as error:
         if not error.status:  # TLS, which the client reports without an answer
             raise _unreachable(error) from None
         status = str(error.status)
         raise refusal_of(error.status, error.headers or {}, error.body) from None
-    except (OpenApiException, urllib3.exceptions.HTTPError, OSError) as error:
+    except (*_BROKEN, urllib3.exceptions.HTTPError, OSError) as error:
         raise _unreachable(error) from None
     finally:
         calls.labels(call, status).inc()

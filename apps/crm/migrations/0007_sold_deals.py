@@ -27,7 +27,9 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="portal",
             name="deals_error",
-            field=models.CharField(blank=True, db_default="", help_text="Why.", max_length=1000),
+            field=models.CharField(
+                blank=True, db_default="", default="", help_text="Why.", max_length=1000
+            ),
         ),
         migrations.AddField(
             model_name="portal",

@@ -7,6 +7,7 @@ time may probe; the first success opens it for all.
 """
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +24,7 @@ from apps.crm.hubspot.answers import (
     Throttled,
     TokenRefused,
 )
-from apps.crm.hubspot.client import MAX_BATCH
+from apps.crm.hubspot.client import DEAL_ID, MAX_BATCH
 from apps.crm.models import Portal
 
 PROBE_SECONDS = 15.0
@@ -123,6 +124,30 @@ def failed(permit: Permit, error: HubSpotError, resets_at: datetime | None = Non
         **_limit_columns(error.limits),
     )
     return is_new and status == PortalStatus.PAUSED
+
+
+def hold_deals(key: str, detail: str) -> None:
+    """Leave HubSpot's deals alone for a while: this token may not see to them, or cannot."""
+    Portal.objects.filter(pk=key).update(
+        deals_resume_at=Now() + timedelta(seconds=PAUSE_SECONDS), deals_error=detail[:1000]
+    )
+
+
+def note_deal_property(key: str, described: Mapping[str, Any]) -> bool:
+    """Note that HubSpot has the property that our deals are found by; False when it is not unique, and
+    deals have to wait for somebody to mend that."""
+    if described.get("hasUniqueValue") is not True:
+        hold_deals(key, f"HubSpot's deal property {DEAL_ID} is there, and is not unique.")
+        return False
+    Portal.objects.filter(pk=key).update(
+        has_deal_property=True, deals_resume_at=None, deals_error=""
+    )
+    return True
+
+
+def forget_deal_property(key: str) -> None:
+    """It is there no longer, and is to be made again."""
+    Portal.objects.filter(pk=key).update(has_deal_property=False)
 
 
 def backoff(failures: int, longest: float) -> float:

@@ -17,6 +17,7 @@ from apps.crm.errors import ConnectionNotFound
 from apps.crm.models import Connection, Contact, Portal
 from apps.crm.selectors import connection, environment_digest, portal_key, token_digest
 from apps.crm.services.customers import SYNC, owe
+from apps.crm.services.deals import DEALS
 from apps.crm.services.mapping import check_mapping
 
 RESYNC_BATCH = 1000
@@ -51,6 +52,7 @@ def put_connection(
     after = _unread().get(pk=account_id)
     _resume(after)
     wake_on_commit(SYNC)
+    wake_on_commit(DEALS)
     return after
 
 
@@ -123,4 +125,6 @@ def _change(before: Connection, columns: Mapping[str, Any]) -> None:
 
 def _resume(row: Connection) -> None:
     digest = row.token_digest or environment_digest()
-    Portal.objects.filter(pk=portal_key(digest), status=PortalStatus.PAUSED).update(resume_at=Now())
+    portals = Portal.objects.filter(pk=portal_key(digest))
+    portals.filter(status=PortalStatus.PAUSED).update(resume_at=Now())
+    portals.update(deals_resume_at=None, deals_error="")

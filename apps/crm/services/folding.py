@@ -22,7 +22,7 @@ from apps.crm.services.mapping import has_figures, wanted_of
 from apps.crm.services.parcels import difference
 from apps.events.models import Event
 
-# Words of another app's events, which need not be installed.
+# Words of the orders app's events, which need not be installed.
 COUNTING = ("confirmed", "shipped", "completed")
 DELETED = "order.deleted"
 ERASED = "customer.erased"

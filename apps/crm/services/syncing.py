@@ -154,7 +154,7 @@ def _deliver(hubspot: HubSpot, line: Line, made: Round, parcels: Sequence[Parcel
             judge_failure(line, made.call, parcels, error),
             error,
             is_refusal=isinstance(error, Refused),
-            resets_at=_daily_reset(hubspot, error),
+            resets_at=daily_reset(hubspot, error),
         )
     else:
         made = _timed(made, started)
@@ -173,7 +173,8 @@ def _ask(hubspot: HubSpot, line: Line, call: Call, parcels: Sequence[Parcel]) ->
     )
 
 
-def _daily_reset(hubspot: HubSpot, error: HubSpotError) -> datetime | None:
+def daily_reset(hubspot: HubSpot, error: HubSpotError) -> datetime | None:
+    """When HubSpot says that the daily limit is whole again, if that is the matter."""
     if isinstance(error, DailyLimitReached) and error.retry_after is None:
         with suppress(HubSpotError):
             return hubspot.daily_reset()

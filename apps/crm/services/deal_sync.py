@@ -1,0 +1,172 @@
+"""The sync of deals: takes what is owed to HubSpot there, up to 100 deals a call, each with its contact.
+
+A deal is made by one call together with its association, or not at all. That it is made once is kept by a
+property of ours that is unique in HubSpot: after a call without a known outcome the deal is looked for by
+it before anything else, and a second one would be refused.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+
+import structlog
+from django.db.models import Case, CharField, Q, Value, When
+
+from apps.common.wakeups import wake
+from apps.crm import selectors
+from apps.crm.enums import Call
+from apps.crm.hubspot.answers import Answer, HubSpotError, Refused, TokenRefused
+from apps.crm.hubspot.client import HubSpot
+from apps.crm.models import SoldDeal
+from apps.crm.selectors import Line
+from apps.crm.services import budget, deal_recording
+from apps.crm.services.batching import LOOKED_AT, Batch, take_batch
+from apps.crm.services.deal_judging import DealParcel, judge, judge_failure, lacks_property
+from apps.crm.services.deals import DEALS, contacts_of, properties_of, set_aside
+from apps.crm.services.syncing import daily_reset
+
+# Those in doubt first: what is found there goes with the updates.
+_ORDER = (Call.FIND_DEALS, Call.MAKE_DEALS, Call.UPDATE_DEALS)
+_FORBIDDEN, _MISSING = 403, 404
+
+log = structlog.get_logger(__name__)
+
+
+def sync_deals() -> bool:
+    """Make one call, for any of the accounts that wait and may call; False when there is none."""
+    waiting = [line for line in selectors.lines_waiting(SoldDeal) if line.sends_deals]
+    held = selectors.portals_without_deals(line.portal_key for line in waiting)
+    open_lines = [line for line in waiting if line.portal_key not in held]
+    random.shuffle(open_lines)
+    return any(_sync_alone(line) for line in open_lines)
+
+
+def _sync_alone(line: Line) -> bool:
+    """What goes wrong with one account is no other's; its batch is tried again when the lease is over."""
+    try:
+        return _sync(line)
+    except Exception:
+        log.exception("deal_sync_failed", account_id=str(line.account_id))
+        return False
+
+
+def _sync(line: Line) -> bool:
+    rows = SoldDeal.objects.annotate(call=_call_needed(line))
+    if set_aside(line, rows.filter(call=Call.MAKE_DEALS), LOOKED_AT):
+        return True
+    token = selectors.access_token(line.account_id)
+    if token is None or not _is_prepared(HubSpot(token), line):
+        return False
+    batch = take_batch(DEALS, line, rows, _ORDER)
+    if batch is None:
+        return False
+    parcels = _parcels(line, batch) if batch.rows else []
+    if not parcels:
+        budget.give_back(batch.permit)
+        return True
+    if batch.is_full:
+        wake(DEALS)  # there may be work for one more
+    _deliver(HubSpot(token), line, batch, parcels)
+    return True
+
+
+def _call_needed(line: Line) -> Case:
+    """By HubSpot's id where it is known; a deal that HubSpot may have is looked for; others are made."""
+    known = Q(hubspot_id__isnull=False, portal_key=line.portal_key)
+    new = Q(hubspot_id=None, sending__isnull=True, acknowledged={})
+    return Case(
+        When(known, then=Value(Call.UPDATE_DEALS.value)),
+        When(new, then=Value(Call.MAKE_DEALS.value)),
+        default=Value(Call.FIND_DEALS.value),
+        output_field=CharField(),
+    )
+
+
+def _is_prepared(hubspot: HubSpot, line: Line) -> bool:
+    """Whether HubSpot has our unique property, which is made if it is not there: once for each token."""
+    if selectors.has_deal_property(line.portal_key):
+        return True
+    for ask in (hubspot.deal_property, hubspot.make_deal_property):
+        permit = budget.take(line.portal_key)
+        if permit is None:
+            return False
+        try:
+            answer = ask()
+        except Refused as error:
+            budget.succeeded(permit, error.limits)
+            if error.status != _MISSING:
+                budget.hold_deals(line.portal_key, error.detail)
+                return False
+        except HubSpotError as error:
+            _note_failure(line, permit, error)
+            return False
+        else:
+            budget.succeeded(permit, answer.limits)
+            return budget.note_deal_property(line.portal_key, answer.body)
+    return False
+
+
+def _parcels(line: Line, batch: Batch[SoldDeal]) -> list[DealParcel]:
+    """What each claimed deal is to be sent; those of which HubSpot has all are done."""
+    deals = list(SoldDeal.objects.select_related("buyer").filter(lease_id=batch.rows[0].lease_id))
+    contacts = contacts_of(line, deals) if batch.call == Call.MAKE_DEALS else {}
+    parcels = [
+        DealParcel(deal, properties_of(line, deal), batch.call, contacts.get(deal.buyer_id, ""))
+        for deal in deals
+    ]
+    ready = [one for one in parcels if one.is_ready]
+    deal_recording.record_unsent([one for one in parcels if not one.is_ready])
+    return ready
+
+
+def _deliver(
+    hubspot: HubSpot, line: Line, batch: Batch[SoldDeal], parcels: Sequence[DealParcel]
+) -> None:
+    if batch.call != Call.FIND_DEALS:
+        deal_recording.note_sending(parcels)
+    started = time.monotonic()
+    made = deal_recording.DealRound(line.account_id, batch.call, batch.permit)
+    try:
+        answer = _ask(hubspot, batch.call, parcels)
+    except HubSpotError as error:
+        log.warning(
+            "hubspot_call_failed",
+            account_id=str(line.account_id),
+            call=batch.call.value,
+            status=error.status,
+            reason=error.reason,
+            correlation_id=error.correlation_id,
+        )
+        verdicts = judge_failure(parcels, error)
+        deal_recording.record(made, verdicts, error, time.monotonic() - started)
+        if isinstance(error, Refused):
+            budget.succeeded(batch.permit, error.limits)
+        else:
+            _note_failure(line, batch.permit, error, hubspot)
+    else:
+        verdicts = judge(line, batch.call, parcels, answer)
+        deal_recording.record(made, verdicts, answer, time.monotonic() - started)
+    if lacks_property(verdicts):
+        budget.forget_deal_property(line.portal_key)
+
+
+def _ask(hubspot: HubSpot, call: Call, parcels: Sequence[DealParcel]) -> Answer:
+    match call:
+        case Call.FIND_DEALS:
+            names = list(parcels[0].wanted)
+            return hubspot.find_deals([str(one.id) for one in parcels], names)
+        case Call.MAKE_DEALS:
+            made = {str(one.id): (one.payload, one.contact_id) for one in parcels}
+            return hubspot.make_deals(made)
+    return hubspot.update_deals({one.deal.hubspot_id or "": one.payload for one in parcels})
+
+
+def _note_failure(
+    line: Line, permit: budget.Permit, error: HubSpotError, hubspot: HubSpot | None = None
+) -> None:
+    """A token that may not see to deals may see to contacts: only deals wait."""
+    if isinstance(error, TokenRefused) and error.status == _FORBIDDEN:
+        budget.succeeded(permit, error.limits)
+        budget.hold_deals(line.portal_key, error.detail)
+    else:
+        budget.failed(permit, error, daily_reset(hubspot, error) if hubspot else None)

@@ -1,0 +1,452 @@
+"""Deals that were sold become HubSpot's, once each, with the contact of their buyer."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+
+from apps.common.ids import uuid7
+from apps.crm.handlers import on_sales
+from apps.crm.hubspot.client import DEAL_ID
+from apps.crm.models import SoldDeal
+from apps.crm.services.deal_sync import sync_deals
+from apps.events.dispatch import dispatch
+from apps.events.models import Event
+from sandbox.hubspot.server import Simulator
+from sandbox.hubspot.settings import Scripted
+from tests.conftest import MakeClient
+from tests.crm.support import MAX_STEPS, TOKEN, Shop, pass_time, portal, sync
+from tests.support import ApiClient, background, concurrently, wait_until
+
+pytestmark = pytest.mark.django_db
+
+CALLS = "objects/deals/batch/"
+
+
+class Market:
+    """A seller that HubSpot is connected to, and one buyer."""
+
+    def __init__(self, shop: Shop, buyer: ApiClient) -> None:
+        self.shop = shop
+        self.seller = shop.client
+        self.buyer = buyer
+        body = {"buyer": buyer.account.slug}
+        assert self.seller.post("/api/v1/authorizations", body).status_code == 201
+
+    def sell(self, name: str = "12 chairs", amount: int = 108_000, currency: str = "EUR") -> Any:
+        """The deal, sold to the buyer by a bid."""
+        deal = self.offer(name, currency)
+        path = f"/api/v1/deals/{deal['id']}/bids"
+        bid = self.buyer.post(path, {"amount": amount}).json()
+        accepted = self.seller.post(f"/api/v1/bids/{bid['id']}/accept")
+        assert accepted.status_code == 200, accepted.content
+        return deal
+
+    def offer(self, name: str = "12 chairs", currency: str = "EUR") -> Any:
+        terms = {"name": name, "total_price": 120_000, "currency": currency}
+        body = {**terms, "items": [{"name": "chair", "price": 10_000}]}
+        answer = self.seller.post("/api/v1/deals", body)
+        assert answer.status_code == 201, answer.content
+        return answer.json()
+
+    def add_buyer(self) -> Any:
+        """The seller's customer that the buyer is; in HubSpot after the next `follow`."""
+        return self.shop.add("buyer@example.com", external_id=self.buyer.account.slug)
+
+    def add_many(self, number: int) -> list[UUID]:
+        """Deals sold, behind the API's back."""
+        rows = [
+            SoldDeal(
+                id=uuid7(),
+                account_id=self.seller.account.id,
+                buyer_id=self.buyer.account.id,
+                name=f"deal {index}",
+                amount=100 + index,
+                currency="EUR",
+                sold_at=datetime(2026, 11, 21, 9, 30, tzinfo=UTC),
+                due_at=Now() - timedelta(minutes=1),
+            )
+            for index in range(number)
+        ]
+        SoldDeal.objects.bulk_create(rows)
+        return [row.pk for row in rows]
+
+    def take_back(self, deal: Any) -> None:
+        (invoice,) = self.seller.get("/api/v1/invoices", deal=deal["id"]).json()["results"]
+        path = f"/api/v1/invoices/{invoice['id']}/void"
+        assert self.seller.post(path, {"reason": "damaged"}).status_code == 200
+
+
+@pytest.fixture
+def market(shop: Shop, api: MakeClient) -> Market:
+    return Market(shop, api())
+
+
+@pytest.fixture
+def ready(market: Market, hubspot: Simulator) -> Market:
+    """One whose buyer is in HubSpot, which knows our property."""
+    hubspot.records.define("deals", DEAL_ID, hasUniqueValue=True)
+    market.add_buyer()
+    follow()
+    SoldDeal.objects.all().delete()
+    market.add_many(1)
+    follow()
+    SoldDeal.objects.all().delete()
+    hubspot.records.deals.clear()
+    hubspot.forget_calls()
+    return market
+
+
+def wait(seconds: float = 120) -> None:
+    gone = timedelta(seconds=seconds)
+    SoldDeal.objects.filter(due_at__isnull=False).update(due_at=F("due_at") - gone)
+    SoldDeal.objects.filter(lease_until__isnull=False).update(lease_until=F("lease_until") - gone)
+    pass_time(seconds)
+
+
+def follow() -> None:
+    """Let every event be handled and HubSpot be told, all waits being over."""
+    dispatch()
+    sync()
+    dispatch()
+    tell()
+
+
+def tell() -> None:
+    wait()
+    for _ in range(MAX_STEPS):
+        if not sync_deals():
+            return
+    raise AssertionError(f"after {MAX_STEPS} steps something is owed still")
+
+
+def step() -> bool:
+    wait()
+    return sync_deals()
+
+
+def states() -> dict[str, int]:
+    found = list(SoldDeal.objects.values_list("state", flat=True))
+    return {state: found.count(state) for state in found}
+
+
+def calls(hubspot: Simulator) -> list[tuple[str, int]]:
+    """What was asked about deals, and of how many."""
+    return [(call.path.rpartition("/")[2], call.size) for call in hubspot.calls_to(CALLS)]
+
+
+def test_a_sale_to_a_buyer_becomes_a_deal_with_its_contact(
+    market: Market, hubspot: Simulator
+) -> None:
+    market.add_buyer()
+    deal = market.sell()
+
+    follow()
+
+    (made,) = hubspot.deals()
+    contact = hubspot.contact("buyer@example.com")
+    assert contact is not None
+    assert made["contacts"] == [contact.id]
+    row = SoldDeal.objects.get()
+    assert made["properties"] == {
+        DEAL_ID: deal["id"],
+        "dealname": "12 chairs",
+        "amount": "1080.00",
+        "deal_currency_code": "EUR",
+        "closedate": f"{row.sold_at:%Y-%m-%dT%H:%M:%SZ}",
+        "pipeline": "default",
+        "dealstage": "closedwon",
+        "hs_object_id": made["id"],
+    }
+    assert (row.state, row.hubspot_id) == ("synced", made["id"])
+
+
+def test_hubspot_gets_the_unique_property_once(market: Market, hubspot: Simulator) -> None:
+    market.add_buyer()
+    for _ in range(2):
+        market.sell()
+        follow()
+
+    assert hubspot.records.properties["deals"][DEAL_ID]["hasUniqueValue"] is True
+    assert [call.method for call in hubspot.calls_to("properties/deals")] == ["GET", "POST"]
+    assert len(hubspot.deals()) == 2
+
+
+def test_a_deal_waits_for_the_contact_of_its_buyer(market: Market, hubspot: Simulator) -> None:
+    market.sell()
+    follow()
+    row = SoldDeal.objects.get()
+    assert (row.state, row.error_reason) == ("skipped", "NO_CONTACT")
+    assert hubspot.calls_to(CALLS) == []
+
+    market.add_buyer()
+    follow()
+
+    assert len(hubspot.deals()) == 1
+    assert states() == {"synced": 1}
+
+
+def test_a_sale_made_elsewhere_has_no_buyer_and_makes_no_deal(
+    ready: Market, hubspot: Simulator
+) -> None:
+    deal = ready.offer()
+    sold = ready.seller.patch(f"/api/v1/deals/{deal['id']}", {"status": "sold"})
+    assert sold.status_code == 200
+
+    follow()
+
+    assert not SoldDeal.objects.exists()
+    assert hubspot.deals() == []
+
+
+def test_off_makes_none_and_on_again_all_there_are(ready: Market, hubspot: Simulator) -> None:
+    ready.shop.connect(send_deals=False)
+    ready.sell()
+    follow()
+    assert hubspot.calls_to(CALLS) == []
+
+    ready.shop.connect(send_deals=True)
+    follow()
+
+    assert len(hubspot.deals()) == 1
+
+
+def test_a_sale_taken_back_is_lost(ready: Market, hubspot: Simulator) -> None:
+    deal = ready.sell()
+    follow()
+    hubspot.forget_calls()
+
+    ready.take_back(deal)
+    follow()
+
+    (made,) = hubspot.deals()
+    assert made["properties"]["dealstage"] == "closedlost"
+    (call,) = hubspot.calls_to(CALLS)
+    assert call.body["inputs"][0]["properties"] == {"dealstage": "closedlost"}
+
+
+def test_a_sale_taken_back_before_hubspot_heard_of_it_is_not_told(
+    ready: Market, hubspot: Simulator
+) -> None:
+    ready.take_back(ready.sell())
+
+    follow()
+
+    assert hubspot.deals() == []
+    assert SoldDeal.objects.get().error_reason == "TAKEN_BACK"
+
+
+def test_the_stages_are_the_accounts_own(ready: Market, hubspot: Simulator) -> None:
+    stages = {"pipeline": "7", "won": "71", "lost": "72"}
+    ready.shop.connect(deal_stages=stages)
+    ready.sell()
+
+    follow()
+
+    (made,) = hubspot.deals()
+    assert (made["properties"]["pipeline"], made["properties"]["dealstage"]) == ("7", "71")
+
+
+def test_a_thousand_deals_are_ten_calls(ready: Market, hubspot: Simulator) -> None:
+    ready.add_many(1000)
+    before = portal().changed
+
+    tell()
+
+    assert calls(hubspot) == [("create", 100)] * 10
+    assert len(hubspot.calls) == 10
+    assert states() == {"synced": 1000}
+    assert len({deal["properties"][DEAL_ID] for deal in hubspot.deals()}) == 1000
+    assert all(len(deal["contacts"]) == 1 for deal in hubspot.deals())
+    assert portal().changed - before == 1000
+
+
+def test_an_event_that_comes_again_makes_no_second_deal(ready: Market, hubspot: Simulator) -> None:
+    ready.sell()
+    follow()
+    events = list(Event.objects.filter(type__in=("invoice.issued", "customer.synced")))
+    hubspot.forget_calls()
+
+    on_sales(events)
+    tell()
+
+    assert hubspot.calls_to(CALLS) == []
+    assert len(hubspot.deals()) == 1
+
+
+@pytest.mark.parametrize("is_carried_out", [True, False])
+def test_a_call_whose_answer_is_lost_makes_one_deal_each(
+    ready: Market, hubspot: Simulator, is_carried_out: bool
+) -> None:
+    ready.add_many(100)
+    hubspot.script(Scripted(status=0, path="deals/batch/create", after=is_carried_out))
+    step()
+    assert states() == {"pending": 100}
+
+    tell()
+
+    assert len(hubspot.deals()) == 100
+    assert states() == {"synced": 100}
+    assert ("read", 1) in calls(hubspot)  # one asks whether HubSpot is there, and finds itself
+    assert sum(size for call, size in calls(hubspot) if call == "create") == (
+        100 if is_carried_out else 200
+    )
+
+
+def test_a_second_deal_of_one_id_is_refused_and_the_first_is_found(
+    ready: Market, hubspot: Simulator
+) -> None:
+    """As after a kill whose lease ran out while the call was still on its way."""
+    ids = ready.add_many(3)
+    hubspot.records.create("deals", {"dealname": "deal 1", DEAL_ID: str(ids[1])})
+
+    tell()
+
+    assert len(hubspot.deals()) == 3
+    assert states() == {"synced": 3}
+    amounts = {
+        deal["properties"][DEAL_ID]: deal["properties"]["amount"] for deal in hubspot.deals()
+    }
+    assert amounts[str(ids[1])] == "1.01"
+
+
+def test_without_row_errors_too(ready: Market, hubspot: Simulator) -> None:
+    hubspot.settings.row_errors = False
+    ids = ready.add_many(8)
+    hubspot.records.create("deals", {"dealname": "deal 5", DEAL_ID: str(ids[5])})
+
+    tell()
+
+    assert len(hubspot.deals()) == 8
+    assert states() == {"synced": 8}
+
+
+@pytest.mark.parametrize("row_errors", [True, False])
+def test_one_that_hubspot_rejects_does_not_stop_the_others(
+    ready: Market, hubspot: Simulator, row_errors: bool
+) -> None:
+    hubspot.settings.row_errors = row_errors
+    options = [{"value": "EUR"}]
+    hubspot.records.define("deals", "deal_currency_code", type="enumeration", options=options)
+    ids = ready.add_many(10)
+    SoldDeal.objects.filter(pk=ids[3]).update(currency="USD")
+
+    tell()
+
+    assert states() == {"synced": 9, "failed": 1}
+    rejected = SoldDeal.objects.get(pk=ids[3])
+    assert (rejected.error_code, rejected.error_reason, rejected.error_property) == (
+        "rejected",
+        "INVALID_OPTION",
+        "deal_currency_code",
+    )
+    assert len(hubspot.deals()) == 9
+
+
+def test_a_token_that_may_not_see_to_deals_still_sees_to_contacts(
+    market: Market, hubspot: Simulator
+) -> None:
+    hubspot.settings.unscoped_path = "deals"
+    buyer = market.add_buyer()
+    market.sell()
+
+    follow()
+
+    assert market.shop.crm(buyer)["state"] == "synced"
+    told = market.seller.get("/api/v1/crm/connection").json()["hubspot"]
+    assert told["status"] == "ok"
+    assert "crm.objects.deals.write" in told["deals_error"]
+    asked = len(hubspot.calls)
+    tell()
+    assert len(hubspot.calls) == asked
+
+    hubspot.settings.unscoped_path = ""
+    market.shop.connect()
+    follow()
+    assert len(hubspot.deals()) == 1
+    assert market.seller.get("/api/v1/crm/connection").json()["hubspot"]["deals_error"] is None
+
+
+def test_a_property_that_is_not_unique_holds_deals_back(market: Market, hubspot: Simulator) -> None:
+    hubspot.records.define("deals", DEAL_ID)
+    market.add_buyer()
+    market.sell()
+
+    follow()
+
+    assert hubspot.deals() == []
+    assert "not unique" in portal().deals_error
+
+
+def test_a_deal_deleted_in_hubspot_is_not_made_again(ready: Market, hubspot: Simulator) -> None:
+    deal = ready.sell()
+    follow()
+    hubspot.records.archive("deals", next(iter(hubspot.records.deals.values())))
+
+    ready.take_back(deal)
+    follow()
+
+    assert hubspot.deals() == []
+    assert SoldDeal.objects.get().error_reason == "DELETED_IN_HUBSPOT"
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 477])
+def test_what_passes_is_waited_for(ready: Market, hubspot: Simulator, status: int) -> None:
+    ready.add_many(5)
+    hubspot.settings.always = status
+    step()
+    assert states() == {"pending": 5}
+
+    hubspot.settings.always = 0
+    tell()
+
+    assert states() == {"synced": 5}
+    assert len(hubspot.deals()) == 5
+
+
+def test_another_token_finds_the_deal_that_it_takes_back(ready: Market, hubspot: Simulator) -> None:
+    deal = ready.sell()
+    follow()
+    ready.shop.connect(access_token=f"{TOKEN}-rotated")
+    follow()
+
+    ready.take_back(deal)
+    follow()
+
+    (made,) = hubspot.deals()
+    assert made["properties"]["dealstage"] == "closedlost"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_share_the_deals_and_make_none_twice(ready: Market, hubspot: Simulator) -> None:
+    ready.add_many(400)
+
+    def work(_: int) -> None:
+        while sync_deals():
+            pass
+
+    wait()
+    concurrently(2, work)
+    tell()
+
+    assert calls(hubspot) == [("create", 100)] * 4
+    assert len(hubspot.deals()) == 400
+
+
+@pytest.mark.django_db(transaction=True)
+def test_taken_back_while_the_call_is_under_way(ready: Market, hubspot: Simulator) -> None:
+    deal = ready.sell()
+    dispatch()
+
+    with background(step), hubspot.holding():
+        wait_until(lambda: hubspot.held_up)
+        ready.take_back(deal)
+        dispatch()
+    tell()
+
+    (made,) = hubspot.deals()
+    assert made["properties"]["dealstage"] == "closedlost"
+    assert states() == {"synced": 1}
