@@ -15,15 +15,9 @@ from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldAdminURLInputWidget
 from apps.common.actor import Actor
 from apps.common.admin import Action, BaseModelAdmin, RecordInline
 from apps.common.admin.filters import DeletedFilter, MadeFilter, newest
-from apps.common.admin.panels import (
-    LONGEST_TIMELINE,
-    Entry,
-    Panel,
-    request_link,
-    shown_actor,
-    timeline,
-)
-from apps.common.admin.shown import changes, label, list_of, moment, money, related, state
+from apps.common.admin.history import HistoryAdmin
+from apps.common.admin.panels import LONGEST_TIMELINE, Panel, timeline
+from apps.common.admin.shown import list_of, moment, money, related, state
 from apps.common.money import display
 from apps.orders.admin.ledger import ledger
 from apps.orders.enums import OrderStatus, PaymentKind
@@ -167,13 +161,8 @@ class OrderAdmin(BaseModelAdmin):
         return row.pk
 
     def get_panels(self, request: HttpRequest, row: Order) -> Iterable[Panel]:
-        yield timeline(
-            (
-                Entry(change.at, change.type, change.actor, change.changes, change.request_id)
-                for change in row.history.order_by("-id")[:LONGEST_TIMELINE]
-            ),
-            list_of(OrderChange, f"q={row.pk}"),
-        )
+        changes = row.history.order_by("-id")[:LONGEST_TIMELINE]
+        yield timeline(changes, list_of(OrderChange, f"q={row.pk}"))
         yield ledger(row.movements.select_related("product"), f"q={row.pk}")
 
     def get_search_results(
@@ -297,28 +286,11 @@ class OrderLineAdmin(BaseModelAdmin):
 
 
 @admin.register(OrderChange)
-class OrderChangeAdmin(BaseModelAdmin):
-    list_display = (moment("at", "when"), "what", related("order"), "by", "changed", "asked_in")
-    list_filter = (MadeFilter,)
+class OrderChangeAdmin(HistoryAdmin):
+    list_display = HistoryAdmin.columns(related("order"))
     list_select_related = ("order",)
     search_ids = ("pk", "order_id")
     search_help_text = "A whole id: of the change or its order."
-
-    @admin.display
-    def what(self, change: OrderChange) -> str:
-        return label(change.type)
-
-    @admin.display
-    def by(self, change: OrderChange) -> str:
-        return shown_actor(change.actor, {})
-
-    @admin.display(description="changes")
-    def changed(self, change: OrderChange) -> str:
-        return changes(change.changes)
-
-    @admin.display(description="request")
-    def asked_in(self, change: OrderChange) -> str:
-        return request_link(change.request_id, change.at)
 
 
 class PartAdmin(BaseModelAdmin):
