@@ -44,6 +44,7 @@ JOBS: dict[str, Job] = {
     "common.maintain": Job("slow", 600.0),
     "events.trim": Job("slow", 600.0),
     "accounts.trim": Job("slow", 600.0),
+    "accounts.trim": Job("slow", 600.0),
     "backoffice.count_hours": Job("slow", 20.0),
 }
 
