@@ -31,6 +31,7 @@ class Trigger(models.TextChoices):
     START = "start"
     SCHEDULE = "schedule"
     MANUAL = "manual"
+    REMAP = "remap"  # of pages that are kept: nothing is fetched
 
 
 class SchemaPolicy(models.TextChoices):

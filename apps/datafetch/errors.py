@@ -47,6 +47,24 @@ class ConsumerMoved(Conflict):
     code = "consumer_moved"
 
 
+class RunInProgress(Conflict):
+    """The stream has a run in progress, and may have one alone."""
+
+    code = "run_in_progress"
+
+
+class NotRemappable(Conflict):
+    """Records cannot be found again in the pages that are kept."""
+
+    code = "not_remappable"
+
+
+class NothingKept(Conflict):
+    """No page is kept whose records have the keys that they have now."""
+
+    code = "nothing_kept"
+
+
 class PreviewTooSoon(TooOften):
     """A stream was looked at a moment ago, or its host wants to be left alone for a time."""
 

@@ -1,5 +1,6 @@
 """Streams and runs as JSON, and what happens to them."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from apps.common.clock import rfc3339
@@ -38,6 +39,7 @@ RUN_EXAMPLE: dict[str, Any] = {
     "records_deleted": 1,
     "records_rejected": 0,
     "deletes_held_back": 0,
+    "records_per_second": 118.6,
     "error": None,
     "checkpoint": {"pages": 3, "reading": 1},
 }
@@ -64,13 +66,16 @@ RUN = component(
             "deletes_held_back": integer(
                 "So many vanished at once that it was not believed; run with `allow_deletes` if it is so."
             ),
+            "records_per_second": number("On average, waits included."),
             "error": nullable(
                 free_object(
                     "Why it failed, or why it waits: `code`, `detail`, `status`, `page`, `attempt`, and "
                     "the `request`, without secrets."
                 )
             ),
-            "checkpoint": free_object("How far it has come."),
+            "checkpoint": free_object(
+                "How far it has come; `pages_total` is known of a remap alone."
+            ),
         }
     ),
     example=RUN_EXAMPLE,
@@ -265,9 +270,19 @@ def run_object(run: Run) -> dict[str, Any]:
         "records_deleted": run.records_deleted,
         "records_rejected": run.records_rejected,
         "deletes_held_back": run.deletes_held_back,
+        "records_per_second": records_per_second(run),
         "error": run.error,
         "checkpoint": run.checkpoint,
     }
+
+
+def records_per_second(run: Run) -> float:
+    """How many records of all kinds it has worked off a second, from its start until its end, or now."""
+    worked_off = (
+        run.records_new + run.records_changed + run.records_unchanged + run.records_rejected
+    )
+    seconds = ((run.ended_at or datetime.now(UTC)) - run.started_at).total_seconds()
+    return round(worked_off / seconds, 1) if worked_off and seconds > 0 else 0.0
 
 
 def status_object(stream: Stream) -> dict[str, Any]:

@@ -51,6 +51,11 @@ class Stream(models.Model):
     rate_limit = models.FloatField(null=True, help_text="Requests a second at most.")
     state = models.CharField(max_length=10, choices=State, default=State.STOPPED)
     version = models.PositiveIntegerField(default=1, editable=False)
+    keyed_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="When its records were given other keys: earlier pages do not hold those.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
     deleted_at = models.DateTimeField(null=True, editable=False)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import Func, IntegerField, Q, QuerySet
+from django.db.models import Count, Func, IntegerField, Max, Min, Q, QuerySet, Sum
 
 from apps.datafetch.errors import RunNotFound, StreamNotFound
 from apps.datafetch.limits import CHUNK_BYTES, CHUNK_RECORDS
@@ -46,6 +47,36 @@ def last_page(of: Stream) -> Page | None:
     newest = runs(of).filter(pages__gt=0).order_by("-id").values("pk")[:1]
     pages = Page.objects.filter(stream=of, run_id=newest).defer("body", "keys")
     return pages.order_by("-reading", "-number").first()
+
+
+def remappable(of: Stream) -> QuerySet[Page]:
+    """Pages with their raw bodies, whose records have the keys that they have now."""
+    pages = Page.objects.filter(stream=of, body__isnull=False)
+    return pages.filter(fetched_at__gt=of.keyed_at) if of.keyed_at else pages
+
+
+class Kept(NamedTuple):
+    """What is kept of the pages of a stream that could be read again; `known` counts all pages, also those
+    without a body."""
+
+    pages: int
+    known: int
+    records: int
+    bytes: int
+    oldest: datetime | None
+    newest: datetime | None
+
+
+def kept_pages(of: Stream) -> Kept:
+    """How much of what was fetched could be read again, without asking the remote API."""
+    figures = remappable(of).aggregate(
+        pages=Count("pk"),
+        records=Sum("record_count", default=0),
+        bytes=Sum("body_bytes", default=0),
+        oldest=Min("fetched_at"),
+        newest=Max("fetched_at"),
+    )
+    return Kept(known=Page.objects.filter(stream=of).count(), **figures)
 
 
 def schemas(of: Stream) -> QuerySet[SchemaVersion]:

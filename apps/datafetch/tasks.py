@@ -7,7 +7,7 @@ from celery.signals import worker_init, worker_shutting_down
 from apps.common.leases import reconcile
 from apps.common.tasks import job
 from apps.datafetch.limits import READERS
-from apps.datafetch.services import reading, trimming
+from apps.datafetch.services import reading, trimming, turns
 from apps.datafetch.services.runs import READ
 
 
@@ -31,9 +31,9 @@ def remove() -> bool:
 
 @worker_init.connect
 def _open(**_: Any) -> None:
-    reading.closing.clear()
+    turns.closing.clear()
 
 
 @worker_shutting_down.connect
 def _close(**_: Any) -> None:
-    reading.closing.set()
+    turns.closing.set()

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.datafetch.api import consumer_views, preview_views, record_views, views
+from apps.datafetch.api import consumer_views, preview_views, record_views, remap_views, views
 
 urlpatterns = [
     path("streams", views.StreamsView.as_view()),
@@ -11,6 +11,7 @@ urlpatterns = [
     path("streams/<uuid:stream_id>/start", views.StartView.as_view()),
     path("streams/<uuid:stream_id>/stop", views.StopView.as_view()),
     path("streams/<uuid:stream_id>/run", views.RunNowView.as_view()),
+    path("streams/<uuid:stream_id>/remap", remap_views.RemapView.as_view()),
     path("streams/<uuid:stream_id>/runs", views.RunsView.as_view()),
     path("streams/<uuid:stream_id>/runs/<uuid:run_id>", views.RunView.as_view()),
     path("streams/<uuid:stream_id>/records", record_views.RecordsView.as_view()),

@@ -28,8 +28,15 @@ from apps.datafetch.errors import (
     StreamNotFound,
     TooManyStreams,
 )
-from apps.datafetch.events import RUN, STREAM, STREAMS, run_object, stream_object
-from apps.datafetch.models import Stream
+from apps.datafetch.events import (
+    RUN,
+    STREAM,
+    STREAMS,
+    records_per_second,
+    run_object,
+    stream_object,
+)
+from apps.datafetch.models import Run, Stream
 from apps.datafetch.services import commands, streams
 
 _NO_STREAM = StreamNotFound("There is no such stream.")
@@ -349,16 +356,22 @@ class RunView(ApiView):
     )
     def get(self, request: Request, stream_id: UUID, run_id: UUID) -> HttpResponse:
         run = selectors.run(self.principal.account_id, stream_id, run_id)
-        tag = etag(run.requests, run.pages, run.status, bool(run.error))
+        tag = etag(*_seen(run))
         return not_modified(request, tag) or Json(run_object(run), headers={"ETag": tag})
 
 
 def _etag(stream: Stream) -> str:
     """Also of how it fares, which changes without its owner's writing."""
     progress, run = stream.progress, stream.progress.last_run
-    seen = (run.id, run.requests, run.pages, run.status, bool(run.error)) if run else ()
+    seen = _seen(run) if run else ()
     planned = progress.next_run_at.timestamp() if progress.next_run_at else None
     return etag(stream.version, stream.state, progress.last_offset, planned, *seen)
+
+
+def _seen(run: Run) -> tuple[Any, ...]:
+    """What changes of a run; its rate does so with time alone."""
+    figures = (run.requests, run.pages, run.status, bool(run.error), run.checkpoint.get("pages"))
+    return (run.id, *figures, records_per_second(run))
 
 
 def _stream(stream: Stream, *, status: int = 200) -> Json:

@@ -16,7 +16,8 @@ class Checkpoint:
     `greatest` the greatest seen so far; `digest` is of the body of the page before.
 
     A run counts its readings of the stream from the first page on: it begins a new one when the
-    configuration has changed, and to make sure of what it did not find (`is_second_look`).
+    configuration has changed, and to make sure of what it did not find (`is_second_look`). How many pages
+    there are is known of those that are kept alone (`pages_total`).
     """
 
     at: Position | None = field(default_factory=dict)
@@ -26,6 +27,7 @@ class Checkpoint:
     since: Any = None
     greatest: Any = None
     digest: str = ""
+    pages_total: int | None = None
 
     @classmethod
     def beginning(cls, stream: Stream, progress: Progress, run: Run, *, reading: int = 1) -> Self:
@@ -49,5 +51,11 @@ class Checkpoint:
     def shown(self) -> dict[str, Any]:
         """What its owner may see of it: links may hold secrets, so they are left out."""
         at = {name: value for name, value in (self.at or {}).items() if name != "url"}
-        told = {"pages": self.page, "reading": self.reading, "since": self.since, **at}
+        told = {
+            "pages": self.page,
+            "pages_total": self.pages_total,
+            "reading": self.reading,
+            "since": self.since,
+            **at,
+        }
         return {name: value for name, value in told.items() if value is not None}

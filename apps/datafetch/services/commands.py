@@ -10,7 +10,7 @@ from apps.common.actor import Actor
 from apps.common.wakeups import wake_on_commit
 from apps.datafetch import selectors
 from apps.datafetch.enums import State, Trigger
-from apps.datafetch.errors import AlreadyRunning, NotRunning, StreamNotFound
+from apps.datafetch.errors import AlreadyRunning, NotRunning, RunInProgress, StreamNotFound
 from apps.datafetch.events import STARTED, STOPPED, status_object
 from apps.datafetch.models import Progress, Run, Stream
 from apps.datafetch.services import runs
@@ -53,7 +53,8 @@ def run_stream(
 ) -> Run:
     """Run it once, now, started or not; joins the run in progress, if there is one.
 
-    A run that is joined goes on as it began, but for `allow_deletes`.
+    A run that is joined goes on as it began, but for `allow_deletes`. Raises RunInProgress while kept
+    pages are read again, which nobody could join to fetch.
     """
     stream, progress = locked(account_id, stream_id)
     if progress.run_id is None:
@@ -66,10 +67,13 @@ def run_stream(
             allow_deletes=allow_deletes,
         )
     else:
+        run = Run.objects.get(pk=progress.run_id)
+        if run.trigger == Trigger.REMAP:
+            raise RunInProgress("Kept pages are being read again. Run it when that has ended.")
         Progress.objects.filter(pk=progress.pk).update(stop_requested=False)
         if allow_deletes:
             Run.objects.filter(pk=progress.run_id).update(allow_deletes=True)
-        run = Run.objects.get(pk=progress.run_id)
+            run.allow_deletes = True
     wake_on_commit(runs.READ)
     return run
 

@@ -17,7 +17,7 @@ from apps.datafetch.errors import PreviewTooSoon, TooManyPreviews
 from apps.datafetch.models import Record, Stream
 from apps.datafetch.selectors import newest_schema
 from apps.datafetch.services import budgets
-from apps.datafetch.services.reading import source_of
+from apps.datafetch.services.turns import source_of
 from apps.datafetch.sources import asking, forms, hints, pagination, shaping
 from apps.datafetch.sources.expressions import ExpressionFailed, Steps
 from apps.datafetch.sources.failures import SourceFailed, masked, redacted

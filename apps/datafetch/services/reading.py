@@ -1,4 +1,4 @@
-"""A worker's turn with a stream: pages, one after the other, until the run ends or the turn is over."""
+"""Reading streams: which is due, and its pages, one after the other."""
 
 import hashlib
 import threading
@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -15,26 +14,25 @@ import structlog
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from apps.common.leases import claim, settle
+from apps.common.leases import claim
 from apps.common.outgoing.pooled import Answer
 from apps.common.wakeups import wake
 from apps.datafetch import limits
-from apps.datafetch.enums import SchemaPolicy, Trigger
+from apps.datafetch.enums import Trigger
 from apps.datafetch.models import Progress, Run, Stream
-from apps.datafetch.services import budgets, runs, schemas, storing
+from apps.datafetch.services import budgets, runs, storing
 from apps.datafetch.services.checkpoints import Checkpoint
+from apps.datafetch.services.remapping import Remapping
 from apps.datafetch.services.schedule import retry_delay
-from apps.datafetch.services.storing import ConfigurationChanged, Fetched, Known
-from apps.datafetch.sources import asking, pagination, shaping
+from apps.datafetch.services.storing import Fetched, Known
+from apps.datafetch.services.turns import Turn, closing, worker_failed
+from apps.datafetch.sources import asking, pagination
 from apps.datafetch.sources.cursors import greater
 from apps.datafetch.sources.expressions import ExpressionFailed, Steps
 from apps.datafetch.sources.failures import SourceFailed
-from apps.datafetch.sources.source import Asked, Source
+from apps.datafetch.sources.source import Asked
 
 log = structlog.get_logger(__name__)
-
-# Set when the worker shuts down: turns end at their next page.
-closing = threading.Event()
 
 _at_work: Counter[UUID] = Counter()
 _at_work_lock = threading.Lock()
@@ -84,59 +82,38 @@ def _take_turn(progress: Progress) -> None:
     stream = Stream.objects.get(pk=progress.pk)
     try:
         if progress.run_id is None:
-            run = runs.begin_scheduled(stream, progress)
-            progress.run_id = run.id if run else None
+            begun = runs.begin_scheduled(stream, progress)
+            progress.run_id = begun.id if begun else None
         if progress.run_id is not None:
-            _Turn(stream, progress, Run.objects.get(pk=progress.run_id)).take()
+            run = Run.objects.get(pk=progress.run_id)
+            kind = Remapping if run.trigger == Trigger.REMAP else _Reading
+            kind(stream, progress, run).take()
     except runs.LeaseLost:
         log.warning("stream_lease_lost", stream=str(stream.id))
 
 
-class _Turn:
-    """One stream under a lease, read for some seconds."""
+class _Reading(Turn):
+    """A turn with the remote API."""
 
     def __init__(self, stream: Stream, progress: Progress, run: Run) -> None:
-        self.stream = stream
-        self.progress = progress
-        self.run = run
-        self.source = source_of(stream)
-        self.checkpoint = Checkpoint.of(progress) or Checkpoint.beginning(stream, progress, run)
+        super().__init__(stream, progress, run)
         self._has_looked = False
         self._request = f"GET {self.source.redacted(stream.url)}"
-        self.ends_at = time.monotonic() + limits.TURN_SECONDS
 
     def take(self) -> None:
-        """Read pages until the run has ended, must wait, or others may wait for their turn."""
-        if self.progress.claims > limits.MAX_CLAIMS:
-            detail = "Workers kept failing while they read this stream."
-            failure = SourceFailed("worker_failed", detail)
-            runs.fail(self.progress, failure.told(()), cause=failure.cause)
-            return
         try:
-            while not self._is_over():
-                self._step()
+            super().take()
         except NotYet as wait:
-            self._leave(wait.seconds)
-        except ConfigurationChanged:
-            self._leave(0)
-        except SourceFailed as failure:
-            self._fail_or_wait(failure)
+            self.leave(wait.seconds)
 
-    def _is_over(self) -> bool:
-        if self.progress.stop_requested:
-            runs.stop(self.progress)
-            return True
-        if self.checkpoint.at is None:
-            again = storing.finish(self.stream, self.progress, self.run, self.checkpoint)
-            if again is None:
-                return True
-            self.checkpoint = again
-        if closing.is_set() or time.monotonic() >= self.ends_at:
-            self._leave(0)
-            return True
-        return False
+    def finish(self) -> Checkpoint | None:
+        return storing.finish(self.stream, self.progress, self.run, self.checkpoint)
 
-    def _step(self) -> None:
+    def give_up(self) -> None:
+        failure = worker_failed()
+        runs.fail(self.progress, failure.told(()), cause=failure.cause)
+
+    def step(self) -> None:
         """Fetch the next page and store it with the checkpoint after it."""
         before = self.checkpoint
         if before.page >= limits.MAX_PAGES:
@@ -180,7 +157,7 @@ class _Turn:
     ) -> Fetched:
         steps = Steps()
         document = asking.document_of(answer)
-        page = self._shaped(document, steps)
+        page = self.shaped(document, steps)
         if page.count and digest.hex() == before.digest:
             detail = f"Page {before.page + 1} has the same body as the one before it."
             raise SourceFailed("pagination_loop", detail)
@@ -215,17 +192,6 @@ class _Turn:
             form_shape=self.source.form,
             strangers=page.strangers,
         )
-
-    def _shaped(self, document: Any, steps: Steps) -> shaping.Shape:
-        """The records of a page; under the policy `freeze` all of them have the form that is known."""
-        bound_to = schemas.binding(self.stream, self.progress, self.run, self.source)
-        page = shaping.shape(self.source, document, steps, bound_to)
-        if page.strangers and self.stream.schema_policy == SchemaPolicy.FREEZE:
-            schemas.refuse(self.stream, self.progress, page.strangers)
-            names = ", ".join(sorted(page.strangers))[:300]
-            detail = f"schema_policy is freeze, and these fields are new or of a new type: {names}"
-            raise SourceFailed("schema_changed", detail)
-        return page
 
     def _ask(self, asked: Asked, before: Checkpoint, known: Known | None) -> tuple[Answer, int]:
         """The answer and how many requests it took: a token that is refused is fetched anew, once."""
@@ -269,7 +235,7 @@ class _Turn:
             raise NotYet(seconds)
         time.sleep(seconds)
 
-    def _fail_or_wait(self, failure: SourceFailed) -> None:
+    def fail(self, failure: SourceFailed) -> None:
         """Try the page again when the failure may pass, at a due time; else the run has failed."""
         runs.count_request(self.run.id)
         told = failure.told(self.source.hidden) | {
@@ -285,43 +251,15 @@ class _Turn:
             delay = max(delay, failure.retry_after)
             budgets.hold(self.stream.account_id, self.source.host, failure.retry_after)
         Run.objects.filter(pk=self.run.pk).update(error=told | {"attempt": attempt})
-        self._leave(delay, attempt=F("attempt") + 1)
+        self.leave(delay, attempt=F("attempt") + 1)
 
     def _is_probe(self) -> bool:
         """Whether it only looks, with one request, if a paused stream works again."""
         is_scheduled = self.run.trigger == Trigger.SCHEDULE
         return is_scheduled and self.progress.paused_at is not None and self.checkpoint.page == 0
 
-    def _leave(self, seconds: float, **outcome: Any) -> None:
-        """Give up the lease; the run goes on when `seconds` have passed."""
-        due_at = Now() + timedelta(seconds=seconds)
-        settle(Progress, self.progress.pk, self._lease(), due_at=due_at, **outcome)
-
-    def _lease(self) -> UUID:
-        if self.progress.lease_id is None:
-            raise runs.LeaseLost
-        return self.progress.lease_id
-
 
 _FOREVER = 10**9
-
-
-def source_of(stream: Stream) -> Source:
-    """The stream's configuration, ready to be used."""
-    primary_key = stream.primary_key or []
-    return Source(
-        url=stream.url,
-        records_path=stream.records_path,
-        primary_key=(primary_key,) if isinstance(primary_key, str) else tuple(primary_key),
-        cursor=stream.cursor,
-        pagination=stream.pagination,
-        auth=stream.auth,
-        headers=stream.headers,
-        params=stream.params,
-        secrets=orjson.loads(stream.secrets or "{}"),
-        mapping=stream.mapping,
-        schema_policy=stream.schema_policy,
-    )
 
 
 def _unchanged(asked: Asked, known: Known, requests: int, received: int) -> Fetched:

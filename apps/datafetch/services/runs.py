@@ -38,7 +38,7 @@ def begin(
     run = Run.objects.create(
         stream=stream,
         trigger=trigger,
-        full_refresh=full_refresh or stream.cursor is None,
+        full_refresh=trigger != Trigger.REMAP and (full_refresh or stream.cursor is None),
         allow_deletes=allow_deletes,
         actor=actor.as_json(),
     )
@@ -110,6 +110,18 @@ def succeed(current: Progress, *, cursor_value: Any) -> None:
         notices.tell_of_recovery(current, actor=system(READ))
 
 
+@transaction.atomic
+def end_remap(progress: Progress, *, error: dict[str, Any] | None = None) -> None:
+    """End a run that has read kept pages again. It tells nothing of how the remote API fares."""
+    current = locked(progress)
+    if error is None:
+        _end(current, RunStatus.SUCCEEDED, {}, error=None)
+        _publish(RUN_SUCCEEDED, current.pk)
+    else:
+        _end(current, RunStatus.FAILED, {}, error=error)
+        _publish(RUN_FAILED, current.pk)
+
+
 def _end(current: Progress, status: RunStatus, outcome: dict[str, Any], **figures: Any) -> None:
     if current.run_id is None:
         raise LeaseLost
@@ -120,7 +132,11 @@ def _end(current: Progress, status: RunStatus, outcome: dict[str, Any], **figure
     planned = None
     if stream.state == State.RUNNING and stream.deleted_at is None:
         paused_at = outcome.get("paused_at", current.paused_at)
-        planned = next_time(stream, after=run.started_at, now=now, paused_at=paused_at)
+        planned = (
+            current.next_run_at
+            if run.trigger == Trigger.REMAP
+            else next_time(stream, after=run.started_at, now=now, paused_at=paused_at)
+        )
     _rest(current, due_at=planned, next_run_at=planned, **outcome)
 
 

@@ -100,7 +100,9 @@ def known(stream_id: UUID, request: bytes) -> Known | None:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A page as it came and what is on it. Of one that is `unchanged`, only what is known already."""
+    """A page as it came and what is on it. Of one that is `unchanged`, only what is known already; of one
+    that is read again and was not fetched, the run that visited it last (`kept_by`).
+    """
 
     asked: Asked
     after: Position | None
@@ -120,6 +122,7 @@ class Fetched:
     form: Form = field(default_factory=dict)
     form_shape: bytes = b""
     strangers: Form = field(default_factory=dict)
+    kept_by: UUID | None = None
 
 
 def key_number(key: str) -> int:
@@ -148,10 +151,11 @@ def store(
         if fetched.records:
             number = schemas.keep(stream, progress, run, fetched.form, fetched.form_shape)
             added, changed = _take_in(
-                cursor, fetched.records, [stream.id, run.id, last_offset, number]
+                cursor, fetched.records, [stream.id, fetched.kept_by or run.id, last_offset, number]
             )
         if fetched.unchanged is None:
-            cursor.execute(_KEEP_PAGE, _page_row(stream, run, fetched, after))
+            if fetched.kept_by is None:
+                cursor.execute(_KEEP_PAGE, _page_row(stream, run, fetched, after))
             _keep_refused(stream, run, fetched.refused)
             schemas.tell_of_strangers(stream, progress, fetched.strangers)
         cursor.execute(_ADVANCE, _figures(progress, run, fetched, after, added, changed))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from apps.common import clock
 from apps.common.outgoing import guard, pooled
 from apps.common.versions import require_version
 from apps.datafetch import selectors
-from apps.datafetch.enums import State
+from apps.datafetch.enums import State, Trigger
 from apps.datafetch.errors import StreamInvalid, TooManyStreams
 from apps.datafetch.limits import STREAMS_PER_ACCOUNT
 from apps.datafetch.models import Progress, Run, Stream
@@ -81,11 +82,14 @@ def update_stream(
     columns = _columns(current, changes)
     altered = {name: value for name, value in columns.items() if getattr(current, name) != value}
     if altered:
+        before = copy(current)
         for column, value in altered.items():
             setattr(current, column, value)
         current.version += 1
         current.updated_at = clock.now()
-        current.save(update_fields=[*altered, "version", "updated_at"])
+        if _other_keys(before, current):
+            current.keyed_at = current.updated_at
+        current.save(update_fields=[*altered, "version", "updated_at", "keyed_at"])
         _follow(current, progress, set(altered))
     return selectors.stream(account_id, stream_id)
 
@@ -199,6 +203,21 @@ def _keep_at_home(current: Stream, url: str, secrets: Secrets, resent: set[str])
             )
 
 
+def _other_keys(before: Stream, now: Stream) -> bool:
+    """Whether a record may have another key than before, so that it could not be found again."""
+    if before.primary_key != now.primary_key:
+        return True
+    keys = now.primary_key if isinstance(now.primary_key, list) else [now.primary_key or ""]
+    names = {key.partition(".")[0] for key in keys}
+    return any(_made_by(before.mapping, name) != _made_by(now.mapping, name) for name in names)
+
+
+def _made_by(mapping: Mapping[str, str] | None, name: str) -> str | None:
+    """The expression that makes a field; None where it is as it came."""
+    expression = (mapping or {}).get(name)
+    return None if expression == name else expression
+
+
 def _follow(stream: Stream, progress: Progress, altered: set[str]) -> None:
     """Let the progress follow what has changed."""
     outcome: dict[str, Any] = {}
@@ -209,7 +228,10 @@ def _follow(stream: Stream, progress: Progress, altered: set[str]) -> None:
     if progress.run_id is not None and altered & _HOW_IT_IS_READ:
         run = Run.objects.get(pk=progress.run_id)
         old = Checkpoint.of(progress) or Checkpoint()
-        anew = Checkpoint.beginning(stream, progress, run, reading=old.reading + 1)
+        if run.trigger == Trigger.REMAP:
+            anew = replace(old, at={}, page=0, reading=old.reading + 1)
+        else:
+            anew = Checkpoint.beginning(stream, progress, run, reading=old.reading + 1)
         outcome["position"] = anew.stored()
     is_waiting = progress.run_id is None and stream.state == State.RUNNING
     if is_waiting and altered & {"interval_seconds", "cron"}:

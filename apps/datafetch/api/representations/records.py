@@ -8,13 +8,15 @@ from apps.common.schemas import (
     enum,
     free_object,
     integer,
+    nullable,
     obj,
     string,
     timestamp,
     uuid,
 )
 from apps.datafetch.enums import Change
-from apps.datafetch.models import Record, Rejected, SchemaVersion
+from apps.datafetch.models import Record, Rejected, SchemaVersion, Stream
+from apps.datafetch.selectors import Kept
 from apps.datafetch.services.consumers import Standing
 
 RECORD = component(
@@ -97,6 +99,44 @@ REJECTED = component(
         "created_at": "2026-11-21T09:30:02.000000Z",
     },
 )
+
+
+KEPT = component(
+    "StreamKeptPages",
+    obj(
+        {
+            "pages": integer("With their raw bodies: a remap reads these."),
+            "pages_known": integer("With those whose bodies have been trimmed."),
+            "records": integer("On the pages with bodies, doubled ones counted twice."),
+            "record_count": integer("Records that the stream has at present."),
+            "bytes": integer("Of the bodies, unpacked."),
+            "oldest_fetched_at": nullable(timestamp()),
+            "newest_fetched_at": nullable(timestamp()),
+        }
+    ),
+    example={
+        "pages": 12,
+        "pages_known": 40,
+        "records": 1150,
+        "record_count": 3920,
+        "bytes": 1048576,
+        "oldest_fetched_at": "2026-11-15T09:30:00.000000Z",
+        "newest_fetched_at": "2026-11-21T09:30:00.000000Z",
+    },
+)
+
+
+def kept_object(kept: Kept, stream: Stream) -> dict[str, Any]:
+    """What of a stream's pages could be read again."""
+    return {
+        "pages": kept.pages,
+        "pages_known": kept.known,
+        "records": kept.records,
+        "record_count": stream.progress.record_count,
+        "bytes": kept.bytes,
+        "oldest_fetched_at": rfc3339(kept.oldest) if kept.oldest else None,
+        "newest_fetched_at": rfc3339(kept.newest) if kept.newest else None,
+    }
 
 
 def consumer_object(standing: Standing) -> dict[str, Any]:
