@@ -1,5 +1,7 @@
 """The back office's pages of orders: all can be read, state changes by actions alone."""
 
+from urllib.parse import urlencode
+
 import pytest
 from django.contrib.admin import site
 from django.db import connection
@@ -7,6 +9,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import User
+from apps.common import bulk
+from apps.common.admin import acting
+from apps.common.models import BulkAction
 from apps.orders.models import OrderChange, Product, ProductImport, StockDrift, StockMovement
 from tests.orders.conftest import BASE, Shop, movements, stock
 from tests.support.backoffice import act
@@ -144,3 +149,126 @@ def test_a_page_of_orders_counts_nothing(office: Client, shop: Shop) -> None:
         office.get("/admin/orders/order/")
 
     assert not [query for query in queries if "COUNT(" in query["sql"]]
+
+
+def test_all_that_match_are_done_by_a_job_that_can_be_watched(
+    office: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting, "AT_ONCE", 2)
+    for sku in ("MUG-1", "MUG-2", "MUG-3", "TEA"):
+        shop.product(sku, stock=10)
+    shop.order(("MUG-3", 9))
+    chosen = {"select_across": "1", "_selected_action": [str(Product.objects.all()[0].pk)]}
+
+    asked = office.post(
+        "/admin/orders/product/?q=MUG", {"action": "adjust_stock", **chosen}
+    ).content.decode()
+    assert "a job does them one by one" in asked
+    assert 'action="/admin/orders/product/act/adjust_stock/?q=MUG"' in asked
+    answer = office.post(
+        "/admin/orders/product/act/adjust_stock/?q=MUG",
+        {"select_across": "1", "delta": "-2", "reason": "broken"},
+        follow=True,
+    )
+    begun = answer.content.decode()
+    while bulk.do_next():
+        pass
+
+    action = BulkAction.objects.get()
+    shown = office.get(f"/admin/common/bulkaction/{action.pk}/progress/").content.decode()
+    assert "Under way:" in begun
+    assert "hx-get" in begun
+    assert "2 done, 1 refused, 0 left of 3" in " ".join(shown.split())
+    assert "reserved for orders" in shown
+    assert "hx-get" not in shown
+    assert [stock(sku)[0] for sku in ("MUG-1", "MUG-2", "MUG-3", "TEA")] == [8, 8, 10, 10]
+    movement = StockMovement.objects.latest("pk")
+    assert (movement.actor["label"], movement.reason) == ("operator", "broken")
+    assert office.get("/admin/common/bulkaction/").status_code == 200
+
+
+def test_an_action_on_the_page_of_an_order_asks_first(office: Client, shop: Shop) -> None:
+    shop.product("MUG")
+    order = shop.order()
+    path = f"/admin/orders/order/{order['id']}/change/"
+
+    page = office.get(path).content.decode()
+    ask = f"/admin/orders/order/act/confirm/?_selected_action={order['id']}"
+    assert ask in page
+    assert "/act/complete/" not in page
+    asked = office.get(ask).content.decode()
+    assert f"order {order['number']}" in asked
+    assert shop.read(order)["status"] == "pending"
+    answer = office.post(
+        "/admin/orders/order/act/confirm/", {"_selected_action": order["id"], "is_detail": "1"}
+    )
+
+    assert answer.headers["Location"] == path
+    assert shop.read(order)["status"] == "confirmed"
+
+
+def test_what_an_order_is_shipped_with_is_kept(office: Client, shop: Shop) -> None:
+    shop.product("MUG")
+    order = shop.advance(shop.order(), "confirmed")
+
+    refused = act(office, "orders/order", "ship", order["id"], tracking_link="javascript:alert(1)")
+    assert "Enter a valid URL" in refused
+    act(office, "orders/order", "ship", order["id"], tracking_number="1Z", tracking_company="")
+
+    assert shop.read(order)["tracking_number"] == "1Z"
+    assert shop.read(order)["tracking_company"] is None
+
+
+@pytest.mark.parametrize("name", ["confirm", "nothing"])
+def test_nobody_acts_without_the_right(shop: Shop, name: str) -> None:
+    shop.product("MUG")
+    order = shop.order()
+    client = Client()
+    client.force_login(User.objects.create_user("guest", is_staff=True))
+
+    for method in (client.get, client.post):
+        answer = method(f"/admin/orders/order/act/{name}/", {"_selected_action": order["id"]})
+        assert answer.status_code == (403 if name == "confirm" else 404)
+    assert shop.read(order)["status"] == "pending"
+
+
+def test_a_choice_of_nothing_does_nothing(office: Client, shop: Shop) -> None:
+    for chosen in ([], ["not an id"], ["01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a11"]):
+        answer = office.post(
+            "/admin/orders/order/act/confirm/", {"_selected_action": chosen}, follow=True
+        )
+        assert "Nothing is chosen that is still there." in answer.content.decode()
+
+
+def test_the_story_names_the_key_and_links_the_request(office: Client, shop: Shop) -> None:
+    shop.product("MUG")
+    order = shop.order()
+    change = OrderChange.objects.get()
+
+    page = office.get(f"/admin/orders/order/{order['id']}/change/").content.decode()
+
+    assert f"({shop.api.key.prefix})" in page
+    assert "Webhook deliveries" in page
+    assert change.request_id in page
+    query = urlencode({"request": f"{change.at.isoformat()} {change.request_id}"})
+    listed = office.get(f"/admin/events/event/?{query}")
+    types = [event.type for event in listed.context["cl"].result_list]
+    assert types == ["order.created"]
+
+
+def test_deleted_orders_are_listed_apart_and_found_by_number(office: Client, shop: Shop) -> None:
+    shop.product("MUG")
+    gone = shop.order(customer_id="ada")
+    shop.order(customer_id="bob")
+    shop.delete(gone)
+
+    def listed(query: str) -> set[str]:
+        result = office.get(f"/admin/orders/order/?{query}").context["cl"].result_list
+        return {order.customer_id for order in result}
+
+    assert listed("") == {"bob"}
+    assert listed("deleted=yes") == {"ada"}
+    assert listed(f"q={gone['number']}") == listed(f"q={gone['id']}") == {"ada"}
+    assert listed(f"q={shop.api.account.slug}") == {"bob"}
+    assert listed("status=pending") == {"bob"}
+    assert listed("status=shipped") == set()
