@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
-from apps.orders.models import Product
+from apps.orders.models import Order, Product, Stock
 from tests.orders.conftest import BASE, Shop, stock
-from tests.support import concurrently
+from tests.support import background, concurrently, wait_until
+from tests.support.concurrency import somebody_waits_for_a_lock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,7 +34,7 @@ def traced() -> Iterator[Trips]:
         finally:
             wire.untrace()
         file.seek(0)
-        sent = [line.split("\t") for line in file]
+        sent = [line.rstrip("\n").split("\t") for line in file]
     trips.count = sum(row[1] == "F" and row[3] in ("Query", "Sync") for row in sent)
 
 
@@ -159,6 +160,27 @@ def test_stock_sold_between_the_trips_is_a_shortage(shop: Shop) -> None:
 
     assert answer.status_code == 409
     assert answer.json()["errors"][0]["available"] == 0
+
+
+def test_stock_sold_while_the_order_waits_for_it_is_a_shortage(shop: Shop) -> None:
+    """The order has found enough and has written all its rows: they are undone."""
+    shop.product("MUG", stock=1)
+    taken: list[bool] = []
+
+    def take() -> None:
+        with transaction.atomic():
+            Stock.objects.update(reserved=1)
+            taken.append(True)
+            wait_until(somebody_waits_for_a_lock, seconds=30)
+
+    with background(take):
+        wait_until(lambda: taken, seconds=30)
+        answer = shop.try_order(("MUG", 1))
+
+    assert answer.status_code == 409
+    assert answer.json()["errors"][0]["available"] == 0
+    assert not Order.objects.exists()
+    assert stock("MUG") == (1, 1)
 
 
 def test_a_deadlock_is_tried_again(shop: Shop) -> None:

@@ -41,7 +41,15 @@ _COLUMNS = (
     "reservation_expires_at",
     "created_at",
 )
-_LINE_COLUMNS = ("id", "product_id", "sku", "name", "quantity", "unit_price")
+# What `orders_place` calls the lists of the lines' columns.
+_LISTS = {
+    "line_ids": "id",
+    "products": "product_id",
+    "skus": "sku",
+    "names": "name",
+    "quantities": "quantity",
+    "prices": "unit_price",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +140,12 @@ def document(placed: Placed, actor: Actor) -> Document:
     event = created.row()
     payload = event.pop("payload")
     content = {
-        "order": {name: getattr(order, name) for name in _COLUMNS},
+        **{name: getattr(order, name) for name in _COLUMNS},
+        **{name: [getattr(line, column) for line in lines] for name, column in _LISTS.items()},
         "storefront_version": order.storefront.version,
-        "lines": [_line_row(line) for line in lines],
-        "change": {
-            "id": uuid7_at(order.created_at),
-            "changes": {name: [None, told[name]] for name in ("status", "total", "items")},
-        },
+        "movement_ids": [uuid7() for _ in lines],
+        "change_id": uuid7_at(order.created_at),
+        "changes": {name: [None, told[name]] for name in ("status", "total", "items")},
         "event": event,
     }
     return Document(content, payload)
@@ -155,10 +162,6 @@ def refuse(outcome: str, available: Mapping[str, int], wanted: NewOrder, placed:
             if str(line.product_id) in available
         }
         raise insufficient_stock(wanted.items, by_sku)
-
-
-def _line_row(line: OrderLine) -> dict[str, Any]:
-    return {"movement_id": uuid7(), **{name: getattr(line, name) for name in _LINE_COLUMNS}}
 
 
 def _with_id(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Placing an order: two calls of the database, however many items it has.
 
 The first reads everything that the order depends on; ids, event and answer are then made here; the
-second decides and writes. Both are functions of the database: migrations/0001_functions.sql.
+second decides and writes. Both are functions of the database: migrations/0011_placing.sql.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from django.db import connection
 
 from apps.common import wakeups
 from apps.common.actor import Actor
@@ -19,6 +18,7 @@ from apps.common.errors import Unavailable
 from apps.common.idempotency import KEPT_SECONDS, Retryable, in_flight
 from apps.common.ids import uuid7
 from apps.common.models import IdempotencyKey
+from apps.common.postgresql.base import prepared_cursor
 from apps.common.retries import retried
 from apps.events.publishing import DISPATCH
 from apps.orders.services.building import Catalogue, NewOrder, Placed, build, document, refuse
@@ -82,8 +82,8 @@ def busy() -> Unavailable:
 
 
 def _read(account_id: UUID, wanted: NewOrder, retry: Retry | None) -> _Read | Answered:
-    key = retry.asked.key if retry else None
-    with connection.cursor() as cursor:
+    key = retry.asked.key if retry else ""
+    with prepared_cursor() as cursor:
         cursor.execute(
             "SELECT at, number, storefront::text, products::text,"
             " status, fingerprint, body, location"
@@ -99,13 +99,12 @@ def _read(account_id: UUID, wanted: NewOrder, retry: Retry | None) -> _Read | An
 
 def _write(placed: Placed, actor: Actor, retry: Retry | None) -> tuple[str, dict[str, int]]:
     content, payload = document(placed, actor)
-    body = None
+    body = b""
     if retry is not None:
         answer = retry.answer(placed)
         body = answer.pop("body")
-        content["answer"] = {"id": uuid7(), **answer}
-        content["lock_name"] = retry.asked.lock_name
-    with connection.cursor() as cursor:
+        content["answer"] = {"id": uuid7(), "lock_name": retry.asked.lock_name, **answer}
+    with prepared_cursor() as cursor:
         cursor.execute(
             "SELECT outcome, available::text FROM orders_place(%s, %s, %s, %s)",
             [orjson.dumps(content).decode(), payload, body, KEPT_SECONDS],

@@ -1,0 +1,11 @@
+from pathlib import Path
+
+from django.db import migrations
+
+FUNCTIONS = Path(__file__).with_name("0011_placing.sql").read_text()
+
+
+class Migration(migrations.Migration):
+    dependencies = [("orders", "0010_find_products_of_all")]
+
+    operations = [migrations.RunSQL(FUNCTIONS)]
