@@ -34,6 +34,7 @@ GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
         "CRM",
         [
             ("crm.Contact", "Customers", "contacts"),
+            ("crm.SoldDeal", "Deals sold", "handshake"),
             ("crm.Connection", "Connections", "hub"),
             ("crm.Portal", "HubSpot", "speed"),
             ("crm.SyncAttempt", "Attempts", "sync_alt"),

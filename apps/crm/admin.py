@@ -7,14 +7,27 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 
 from apps.common.admin import BaseModelAdmin
 from apps.common.errors import DomainError
+from apps.common.money import display
 from apps.crm import selectors
-from apps.crm.models import Connection, Contact, ContactImport, Erasure, Portal, SyncAttempt
+from apps.crm.enums import FindingLevel
+from apps.crm.models import (
+    Connection,
+    Contact,
+    ContactImport,
+    Erasure,
+    Portal,
+    SoldDeal,
+    SyncAttempt,
+)
+from apps.crm.services.checking import request_check
 from apps.crm.services.connections import request_resync
 from apps.crm.services.customers import request_sync
+from apps.crm.services.deals import request_deal
 from apps.crm.services.erasing import retry_erasure
 from apps.crm.services.importing import pause_import, start_import
 
@@ -63,6 +76,50 @@ class ContactAdmin(BaseModelAdmin):
                 self.message_user(request, f"{contact.pk} is sent again.")
 
 
+@admin.register(SoldDeal)
+class SoldDealAdmin(BaseModelAdmin):
+    """Each deal sold to a buyer: whether HubSpot has it, and why not."""
+
+    list_display = (
+        "name",
+        "account",
+        "buyer",
+        "price",
+        "sold_at",
+        "is_voided",
+        "state",
+        "hubspot_id",
+        "error_reason",
+        "error_property",
+        "error_detail",
+        "synced_at",
+        "due_at",
+    )
+    list_filter = ("state", "error_code", "is_voided")
+    list_select_related = ("account", "buyer")
+    search_ids = ("pk", "account_id")
+    search_help_text = "A whole id, of the deal or the seller's account."
+    exclude = ("lease_id", "lease_until", "claims")
+    readonly_fields = ("price", "attempts")
+    actions = ("send",)
+
+    @admin.display(description="sold for")
+    def price(self, deal: SoldDeal) -> str:
+        return display(deal.amount, deal.currency)
+
+    @admin.display(description="attempts")
+    def attempts(self, deal: SoldDeal) -> str:
+        path = reverse("admin:crm_syncattempt_changelist")
+        return format_html('<a href="{}?q={}">What each call meant for it</a>', path, deal.pk)
+
+    @admin.action(description="Send the chosen deals to HubSpot again", permissions=["change"])
+    def send(self, request: HttpRequest, deals: "QuerySet[SoldDeal]") -> None:
+        ids: list[UUID] = list(deals.values_list("pk", flat=True))
+        for deal_id in ids:
+            request_deal(deal_id=deal_id)
+        self.message_user(request, f"{len(ids)} are looked for in HubSpot, and sent.")
+
+
 @admin.register(SyncAttempt)
 class SyncAttemptAdmin(BaseModelAdmin):
     list_display = (
@@ -80,21 +137,29 @@ class SyncAttemptAdmin(BaseModelAdmin):
     )
     list_filter = ("outcome", "call")
     search_ids = ("customer_id",)
-    search_help_text = "The whole id of a customer."
+    search_help_text = "The whole id of a customer or deal."
 
 
 @admin.register(Connection)
 class ConnectionAdmin(BaseModelAdmin):
     """Each account: what is owed to HubSpot, what it rejects, and whether it can be asked."""
 
-    list_display = ("account", "owed", "failed", "hubspot", "missing_contact", "resyncs")
+    list_display = (
+        "account",
+        "owed",
+        "failed",
+        "hubspot",
+        "mapping_check",
+        "missing_contact",
+        "resyncs",
+    )
     list_select_related = ("account",)
     search_ids = ("pk",)
     search_help_text = "The whole id of the account."
     list_per_page = 20
     exclude = ("access_token", "token_digest")
-    readonly_fields = ("owed", "failed", "hubspot")
-    actions = ("resync", "import_contacts")
+    readonly_fields = ("owed", "failed", "hubspot", "mapping_check")
+    actions = ("check_mapping", "resync", "import_contacts")
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return super().get_queryset(request).defer("access_token")
@@ -111,6 +176,26 @@ class ConnectionAdmin(BaseModelAdmin):
     def hubspot(self, connection: Connection) -> str:
         portal = selectors.standing_of(connection.token_digest).portal
         return portal.status if portal else "not called yet"
+
+    @admin.display(description="mapping")
+    def mapping_check(self, connection: Connection) -> str:
+        check = selectors.mapping_check(connection.account_id)
+        if check is None or (check.checked_at is None and not check.error):
+            return "not checked yet"
+        if check.error:
+            return f"not checked: {check.error}"
+        faults = [one for one in check.findings if one["level"] != FindingLevel.OK]
+        lines = [(one["property"], one["code"], one["detail"]) for one in faults]
+        return format_html_join(mark_safe("<br>"), "{} ({}): {}", lines) or "in order"
+
+    @admin.action(
+        description="Check the mapping of the chosen accounts beside HubSpot's properties",
+        permissions=["change"],
+    )
+    def check_mapping(self, request: HttpRequest, connections: "QuerySet[Connection]") -> None:
+        for account_id in connections.values_list("pk", flat=True):
+            request_check(account_id=account_id)
+        self.message_user(request, "What is found is shown here within seconds.")
 
     @admin.display(boolean=True, description="resync under way")
     def resyncs(self, connection: Connection) -> bool:
@@ -199,6 +284,7 @@ class PortalAdmin(BaseModelAdmin):
         "calls_per_hundred",
         "error_reason",
         "error_detail",
+        "deals_error",
     )
     list_filter = ("status",)
     exclude = ("recent",)

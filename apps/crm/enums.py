@@ -89,6 +89,29 @@ class ErasureStage(TextChoices):
     CONTACT = "contact"  # in HubSpot
 
 
+class FindingCode(TextChoices):
+    """What a look at a mapped property came to."""
+
+    OK = "ok"
+    MISSING = "missing"
+    ARCHIVED = "archived"
+    READ_ONLY = "read_only"
+    CALCULATED = "calculated"
+    WRONG_TYPE = "wrong_type"
+    UNKNOWN_OPTION = "unknown_option"
+    NOT_UNIQUE = "not_unique"
+    VALUES_MUST_FIT = "values_must_fit"  # a property of the customers' own, which may be anything
+    WILL_BE_MADE = "will_be_made"  # by us, with the first deal
+
+
+class FindingLevel(TextChoices):
+    """How bad that is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 MAX_NAME = 200
 MAX_EXTERNAL_ID = 100  # as long as the `customer_id` of an order
 MAX_EMAIL = 254

@@ -28,6 +28,7 @@ from apps.crm.models import (
     Connection,
     Contact,
     Customer,
+    MappingCheck,
     OrderFold,
     Owed,
     Portal,
@@ -102,6 +103,11 @@ def connection_in_force(account_id: UUID) -> Connection:
     if not settings.HUBSPOT_ACCESS_TOKEN:
         raise ConnectionNotFound("There is no connection to HubSpot; PUT /crm/connection makes it.")
     return Connection(account_id=account_id)
+
+
+def mapping_check(account_id: UUID) -> MappingCheck | None:
+    """What the last look at the account's mapping came to; None before the first was asked for."""
+    return MappingCheck.objects.filter(pk=account_id).first()
 
 
 def standing(account_id: UUID) -> Standing:

@@ -3,6 +3,7 @@
 from apps.common.leases import reconcile
 from apps.common.tasks import job
 from apps.crm.services import erasing, importing, inbound
+from apps.crm.services.checking import CHECK, check_next
 from apps.crm.services.connections import continue_resync
 from apps.crm.services.customers import SYNC
 from apps.crm.services.deal_sync import sync_deals
@@ -15,6 +16,12 @@ from apps.crm.services.syncing import sync_some
 def sync() -> bool:
     """Owe anew what a changed connection or order concerns, then tell HubSpot what it is owed."""
     return reconcile(lambda: continue_resync() or look_at_news() or sync_some())
+
+
+@job(CHECK, at_once=1)
+def check() -> bool:
+    """Look at mappings beside HubSpot's list of properties."""
+    return reconcile(check_next)
 
 
 @job(DEALS, at_once=2)

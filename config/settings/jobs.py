@@ -24,6 +24,7 @@ JOBS: dict[str, Job] = {
     "orders.expire": Job("slow", 2.0),
     "orders.erase": Job("slow", 60.0),
     "crm.sync": Job("slow", 1.0),
+    "crm.check": Job("slow", 5.0),
     "crm.deals": Job("slow", 1.0),
     "crm.inbound": Job("slow", 2.0),
     "crm.erase": Job("slow", 10.0),
@@ -43,7 +44,6 @@ JOBS: dict[str, Job] = {
     "common.bulk": Job("slow", 1.0),
     "common.maintain": Job("slow", 600.0),
     "events.trim": Job("slow", 600.0),
-    "accounts.trim": Job("slow", 600.0),
     "accounts.trim": Job("slow", 600.0),
     "backoffice.count_hours": Job("slow", 20.0),
 }

@@ -266,7 +266,7 @@ class Api:
     # The rest
 
     def _properties(self, asked: Asked, kind: str) -> Reply:
-        archived = asked.query.get("archived") == "true"
+        archived = asked.query.get("archived", "").lower() == "true"
         known = self._records.properties[kind].values()
         return 200, {"results": [one for one in known if one["archived"] is archived]}
 

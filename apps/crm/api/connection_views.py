@@ -1,13 +1,16 @@
 """The account's connection to HubSpot."""
 
+from typing import Any
+
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from apps.common.api.conditional import etag, if_match, not_modified
+from apps.common.api.idempotency import idempotent
 from apps.common.api.openapi import refusal
 from apps.common.api.responses import Json, NoContent
-from apps.common.api.serializers import parse_body
+from apps.common.api.serializers import NoBody, parse_body
 from apps.common.api.views import ApiView
 from apps.crm import selectors
 from apps.crm.api.representations import CONNECTION, connection_object
@@ -15,6 +18,7 @@ from apps.crm.api.serializers import ConnectionInput
 from apps.crm.errors import ConnectionNotFound
 from apps.crm.models import Connection
 from apps.crm.services import connections
+from apps.crm.services.checking import request_check
 
 _OWN = OpenApiExample(
     "An own token, and a property of its own",
@@ -72,7 +76,7 @@ class ConnectionView(ApiView):
     def put(self, request: Request) -> HttpResponse:
         account_id = self.principal.account_id
         present = selectors.connection(account_id) or Connection(account_id=account_id)
-        current = connection_object(present, selectors.standing_of(present.token_digest))
+        current = _shown(present)
         connection = connections.put_connection(
             account_id=account_id,
             fields=parse_body(ConnectionInput, request, current=current),
@@ -97,9 +101,47 @@ class ConnectionView(ApiView):
         return NoContent()
 
 
+@extend_schema(tags=["Customers"])
+class ConnectionCheckView(ApiView):
+    """The mapping beside HubSpot's list of properties."""
+
+    scope = "customers"
+
+    @extend_schema(
+        operation_id="check_crm_connection",
+        summary="Check the mapping",
+        description=(
+            "Compares all that is written to HubSpot with its own list of properties of contacts and "
+            "deals, within seconds while HubSpot answers: `mapping_check` of the connection tells. It is "
+            "done by itself after every PUT; ask when something was changed in HubSpot."
+        ),
+        request=NoBody,
+        responses={202: CONNECTION},
+        examples=[_NONE],
+    )
+    @idempotent
+    def post(self, request: Request) -> HttpResponse:
+        parse_body(NoBody, request)
+        account_id = self.principal.account_id
+        request_check(account_id=account_id)
+        return Json(_shown(selectors.connection_in_force(account_id)), status=202)
+
+
 def _answer(connection: Connection) -> Json:
-    standing = selectors.standing_of(connection.token_digest)
-    data = connection_object(connection, standing)
-    portal = standing.portal
-    derived = [portal.status, portal.calls, portal.changed, portal.deals_error] if portal else []
+    data = _shown(connection)
+    hubspot, check = data["hubspot"], data["mapping_check"]
+    derived = [
+        *(hubspot[name] for name in ("status", "calls", "changed")),
+        *(check[name] for name in ("checked_at", "pending")),
+        bool(hubspot["deals_error"]),
+        bool(check["error"]),
+    ]
     return Json(data, headers={"ETag": etag(data["version"], *derived)})
+
+
+def _shown(connection: Connection) -> dict[str, Any]:
+    return connection_object(
+        connection,
+        selectors.standing_of(connection.token_digest),
+        selectors.mapping_check(connection.account_id),
+    )

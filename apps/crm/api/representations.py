@@ -6,6 +6,7 @@ from django.conf import settings
 
 from apps.common.clock import rfc3339
 from apps.common.schemas import (
+    array,
     boolean,
     component,
     enum,
@@ -20,13 +21,15 @@ from apps.common.schemas import (
 from apps.crm.enums import (
     CONTACT_CALLS,
     DEFAULT_MAPPING,
+    FindingCode,
+    FindingLevel,
     MissingContact,
     Outcome,
     PortalStatus,
     default_deal_stages,
 )
 from apps.crm.events import Standing, moment
-from apps.crm.models import Connection, Portal, SyncAttempt
+from apps.crm.models import Connection, MappingCheck, Portal, SyncAttempt
 
 _HUBSPOT = component(
     "HubSpotStatus",
@@ -46,6 +49,31 @@ _HUBSPOT = component(
     ),
 )
 
+_MAPPING_CHECK = component(
+    "MappingCheck",
+    obj(
+        {
+            "checked_at": nullable(timestamp("Null until HubSpot was first asked.")),
+            "pending": boolean("Whether a look is owed; it takes seconds while HubSpot answers."),
+            "ok": nullable(boolean("Whether all that is mapped can be written.")),
+            "error": nullable(string("Why HubSpot could not be asked.")),
+            "findings": array(
+                obj(
+                    {
+                        "object": enum(["contacts", "deals"]),
+                        "field": nullable(string("Of the mapping; null for what is not mapped.")),
+                        "property": string("HubSpot's."),
+                        "code": enum(list(FindingCode.values)),
+                        "level": enum(list(FindingLevel.values)),
+                        "detail": string("What to do about it."),
+                    }
+                ),
+                "One for each property that is written.",
+            ),
+        }
+    ),
+)
+
 CONNECTION = component(
     "CrmConnection",
     obj(
@@ -60,6 +88,7 @@ CONNECTION = component(
             "send_deals": boolean(),
             "deal_stages": obj({"pipeline": string(), "won": string(), "lost": string()}),
             "hubspot": _HUBSPOT,
+            "mapping_check": _MAPPING_CHECK,
             "version": integer(),
             "created_at": nullable(timestamp()),
             "updated_at": nullable(timestamp()),
@@ -84,6 +113,23 @@ CONNECTION = component(
             "calls": 130,
             "changed": 12800,
             "deals_error": None,
+        },
+        "mapping_check": {
+            "checked_at": "2026-11-21T09:30:01.000000Z",
+            "pending": False,
+            "ok": False,
+            "error": None,
+            "findings": [
+                {
+                    "object": "contacts",
+                    "field": "properties.tier",
+                    "property": "customer_tier",
+                    "code": "missing",
+                    "level": "error",
+                    "detail": "HubSpot has no such property. Make it there, or map the field to another "
+                    "one.",
+                }
+            ],
         },
         "version": 1,
         "created_at": "2026-11-21T09:30:00.000000Z",
@@ -126,7 +172,9 @@ ATTEMPT = component(
 )
 
 
-def connection_object(connection: Connection, standing: Standing) -> dict[str, Any]:
+def connection_object(
+    connection: Connection, standing: Standing, check: MappingCheck | None
+) -> dict[str, Any]:
     """Never the token."""
     source = "account" if connection.token_digest else "environment"
     is_stored = not connection._state.adding
@@ -139,9 +187,21 @@ def connection_object(connection: Connection, standing: Standing) -> dict[str, A
         "send_deals": connection.send_deals,
         "deal_stages": connection.deal_stages,
         "hubspot": _hubspot_object(standing.portal or Portal()),
+        "mapping_check": _check_object(check or MappingCheck()),
         "version": connection.version if is_stored else 0,
         "created_at": rfc3339(connection.created_at) if is_stored else None,
         "updated_at": rfc3339(connection.updated_at) if is_stored else None,
+    }
+
+
+def _check_object(check: MappingCheck) -> dict[str, Any]:
+    is_ok = all(one["level"] != FindingLevel.ERROR for one in check.findings)
+    return {
+        "checked_at": moment(check.checked_at),
+        "pending": check.due_at is not None,
+        "ok": is_ok and not check.error if check.checked_at else None,
+        "error": check.error or None,
+        "findings": [{**one, "field": one["field"] or None} for one in check.findings],
     }
 
 

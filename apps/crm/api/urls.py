@@ -9,5 +9,6 @@ urlpatterns = [
     path("customers/<uuid:customer_id>/erase", erasure_views.CustomerErasureView.as_view()),
     path("customers/<uuid:customer_id>/sync", views.CustomerSyncView.as_view()),
     path("hubspot/webhooks", inbound_views.HubSpotWebhooksView.as_view()),
+    path("crm/connection/check", connection_views.ConnectionCheckView.as_view()),
     path("crm/connection", connection_views.ConnectionView.as_view()),
 ]

@@ -8,6 +8,7 @@ from apps.crm.hubspot.answers import Answer, HubSpotError, Refused, Throttled, U
 from apps.crm.models import Portal
 from apps.crm.services import budget
 
+FORBIDDEN = 403
 POLL_SECONDS = 0.2
 # So often in a row a call may come to nothing before whoever waits for it is told.
 PATIENCE = 5
@@ -22,8 +23,11 @@ class Stalled(HubSpotError):
     """HubSpot will not be called for long: the token is refused, or the day's limit reached."""
 
 
-def ask(portal_key: str, send: Callable[[], Answer]) -> Answer:
-    """The answer to the call that `send` makes, counted like every other; raises NoLeave, HubSpotError."""
+def ask(portal_key: str, send: Callable[[], Answer], *, may_lack_scope: bool = False) -> Answer:
+    """The answer to the call that `send` makes, counted like every other; raises NoLeave, HubSpotError.
+
+    With `may_lack_scope` a 403 is raised like any, and does not pause what else the token is used for.
+    """
     permit = budget.take(portal_key)
     if permit is None:
         raise NoLeave
@@ -33,7 +37,10 @@ def ask(portal_key: str, send: Callable[[], Answer]) -> Answer:
         budget.succeeded(permit, error.limits)
         raise
     except HubSpotError as error:
-        budget.failed(permit, error)
+        if may_lack_scope and error.status == FORBIDDEN:
+            budget.succeeded(permit, error.limits)
+        else:
+            budget.failed(permit, error)
         raise
     budget.succeeded(permit, answer.limits)
     return answer

@@ -16,6 +16,7 @@ from apps.crm.enums import PortalStatus
 from apps.crm.errors import ConnectionNotFound
 from apps.crm.models import Connection, Contact, Portal
 from apps.crm.selectors import connection, environment_digest, portal_key, token_digest
+from apps.crm.services.checking import owe_check
 from apps.crm.services.customers import SYNC, owe
 from apps.crm.services.deals import DEALS
 from apps.crm.services.mapping import check_mapping
@@ -36,7 +37,7 @@ def put_connection(
 
     Without `access_token` the present one stays; None means the environment's. When the change may
     concern customers, all of them are owed anew, in batches by `crm.sync`; what HubSpot has already is
-    not sent. A pause after 401 or 403 ends.
+    not sent. A pause after 401 or 403 ends. The mapping is looked at beside HubSpot's properties (`checking`).
     """
     check_mapping(fields["mapping"])
     # So that two first PUTs do not both find nothing; the account's row is there to be locked.
@@ -51,6 +52,7 @@ def put_connection(
         _change(before, columns)
     after = _unread().get(pk=account_id)
     _resume(after)
+    owe_check(account_id)
     wake_on_commit(SYNC)
     wake_on_commit(DEALS)
     return after

@@ -21,13 +21,14 @@ from apps.crm.models import SoldDeal
 from apps.crm.selectors import Line
 from apps.crm.services import budget, deal_recording
 from apps.crm.services.batching import LOOKED_AT, Batch, take_batch
+from apps.crm.services.calling import FORBIDDEN, NoLeave, ask
 from apps.crm.services.deal_judging import DealParcel, judge, judge_failure, lacks_property
 from apps.crm.services.deals import DEALS, contacts_of, properties_of, set_aside
 from apps.crm.services.syncing import daily_reset
 
 # Those in doubt first: what is found there goes with the updates.
 _ORDER = (Call.FIND_DEALS, Call.MAKE_DEALS, Call.UPDATE_DEALS)
-_FORBIDDEN, _MISSING = 403, 404
+_MISSING = 404
 
 log = structlog.get_logger(__name__)
 
@@ -86,22 +87,16 @@ def _is_prepared(hubspot: HubSpot, line: Line) -> bool:
     """Whether HubSpot has our unique property, which is made if it is not there: once for each token."""
     if selectors.has_deal_property(line.portal_key):
         return True
-    for ask in (hubspot.deal_property, hubspot.make_deal_property):
-        permit = budget.take(line.portal_key)
-        if permit is None:
-            return False
+    for send in (hubspot.deal_property, hubspot.make_deal_property):
         try:
-            answer = ask()
-        except Refused as error:
-            budget.succeeded(permit, error.limits)
+            answer = ask(line.portal_key, send, may_lack_scope=True)
+        except (Refused, TokenRefused) as error:
             if error.status != _MISSING:
                 budget.hold_deals(line.portal_key, error.detail)
                 return False
-        except HubSpotError as error:
-            _note_failure(line, permit, error)
+        except (NoLeave, HubSpotError):
             return False
         else:
-            budget.succeeded(permit, answer.limits)
             return budget.note_deal_property(line.portal_key, answer.body)
     return False
 
@@ -161,12 +156,10 @@ def _ask(hubspot: HubSpot, call: Call, parcels: Sequence[DealParcel]) -> Answer:
     return hubspot.update_deals({one.deal.hubspot_id or "": one.payload for one in parcels})
 
 
-def _note_failure(
-    line: Line, permit: budget.Permit, error: HubSpotError, hubspot: HubSpot | None = None
-) -> None:
+def _note_failure(line: Line, permit: budget.Permit, error: HubSpotError, hubspot: HubSpot) -> None:
     """A token that may not see to deals may see to contacts: only deals wait."""
-    if isinstance(error, TokenRefused) and error.status == _FORBIDDEN:
+    if error.status == FORBIDDEN:
         budget.succeeded(permit, error.limits)
         budget.hold_deals(line.portal_key, error.detail)
     else:
-        budget.failed(permit, error, daily_reset(hubspot, error) if hubspot else None)
+        budget.failed(permit, error, daily_reset(hubspot, error))
