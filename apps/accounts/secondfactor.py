@@ -1,4 +1,4 @@
-"""The second factor of staff: made, asked for, renewed, taken away (ADR 25)."""
+"""The second factor of staff: made, asked for, renewed, taken away (ADR 26)."""
 
 import hashlib
 import secrets

@@ -71,6 +71,7 @@ PAGES: dict[str, Page] = {
     "crm.Connection": _OPERATED,
     "crm.Portal": _RECORD,
     "crm.SyncAttempt": _RECORD,
+    "crm.ContactImport": _OPERATED,
     "crm.Erasure": _OPERATED,
     "datafetch.Stream": _OPERATED,
     "datafetch.Run": _RECORD,

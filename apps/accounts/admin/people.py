@@ -37,17 +37,17 @@ class PersonAdmin(UserAdmin, ActingAdmin):  # type: ignore[type-arg]  # generic 
         "roles",
         "is_active",
         "is_staff",
-        "second_factor",
+        "factor",
         "last_login",
     )
     list_filter = ("groups", "is_active", "is_staff", "is_superuser")
-    readonly_fields = ("last_login", "date_joined", "second_factor")
+    readonly_fields = ("last_login", "date_joined", "factor")
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None:
             return fieldsets
-        return [*fieldsets, ("Second factor", {"fields": ("second_factor",)})]
+        return [*fieldsets, ("Second factor", {"fields": ("factor",)})]
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[User]":
         people: QuerySet[User] = super().get_queryset(request)
@@ -71,7 +71,7 @@ class PersonAdmin(UserAdmin, ActingAdmin):  # type: ignore[type-arg]  # generic 
         return ", ".join(sorted(group.name for group in person.groups.all()))
 
     @admin.display(description="second factor")
-    def second_factor(self, person: User) -> str:
+    def factor(self, person: User) -> str:
         return str(getattr(person, "second_factor", "off"))
 
     @Action("Sign out", "Every session of theirs ends now.", icon="logout")

@@ -47,4 +47,4 @@ class LogEntryAdmin(BaseModelAdmin):
 
     @admin.display(description="what")
     def what(self, entry: LogEntry) -> str:
-        return f"{entry.get_action_flag_display()} {entry.get_change_message()}".strip()
+        return entry.get_change_message() or entry.get_action_flag_display()
