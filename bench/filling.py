@@ -80,7 +80,7 @@ _EVENTS = """
 INSERT INTO events_event (id, position, type, account_id, readers, subject, actor, request_id, payload,
                           version, occurred_at)
 SELECT uuidv7(-back), g, 'order.created', a.id, '{{}}', uuidv7(-back), '{{"kind": "key", "id": "1"}}',
-       'request', convert_to(repeat('x', 600), 'UTF8'), 1, now() - back
+       'request', convert_to('{{"data": {{"object": {{"pad": "' || repeat('x', 550) || '"}}}}}}', 'UTF8'), 1, now() - back
   FROM generate_series({first}::bigint, {last}) g
   CROSS JOIN LATERAL ({moment}) m(back)
   JOIN accounts_account a ON a.slug = 'account-' || (1 + g % 40)
