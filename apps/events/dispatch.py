@@ -20,9 +20,10 @@ from apps.events.subscriptions import Subscription, subscriptions
 
 STAMP_BATCH = 500
 HANDLE_BATCH = 100
-# Under load a round waits for more events to come together, but never by more than this.
+# Under load a round waits for more events to come together: the longer the more came (seconds for the
+# square of their number), so that few are not kept waiting, and never by more than this.
 ENOUGH = 50
-GATHER_SECONDS_EACH, GATHER_SECONDS = 0.002, 0.025
+GATHER_SECONDS_SQUARED, GATHER_SECONDS = 0.0003, 0.1
 MAX_BACKOFF_SECONDS = 300
 
 handler_failures = Metric("tradepost_handler_failures", "Events a handler failed on", ["consumer"])
@@ -40,7 +41,7 @@ def _go_round() -> bool:
     more = [advance(subscription) for subscription in concerned]
     if 1 < stamped < ENOUGH:
         # They come faster than one at a time: a round costs the same for two as for fifty.
-        time.sleep(min(stamped * GATHER_SECONDS_EACH, GATHER_SECONDS))
+        time.sleep(min(stamped**2 * GATHER_SECONDS_SQUARED, GATHER_SECONDS))
     return bool(stamped) or is_more or any(more)
 
 
