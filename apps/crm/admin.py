@@ -53,12 +53,21 @@ class ContactAdmin(BaseModelAdmin):
     search_ids = ("pk", "account_id")
     search_help_text = "A whole id, of the customer or its account."
     exclude = ("lease_id", "lease_until", "claims")
-    readonly_fields = ("attempts",)
+    readonly_fields = ("orders", "attempts")
     actions = ("sync",)
 
     @admin.display(boolean=True, description="owed")
     def is_owed(self, contact: Contact) -> bool:
         return contact.revision > contact.synced_revision
+
+    @admin.display(description="orders that count")
+    def orders(self, contact: Contact) -> str:
+        external_id = contact.customer.external_id or ""
+        figures = selectors.order_figures(contact.account_id, [external_id]).get(external_id)
+        if figures is None:
+            return "none"
+        spent = ", ".join(display(amount, currency) for currency, amount in figures.spent.items())
+        return f"{figures.count}, for {spent}; the last is {figures.last_number}"
 
     @admin.display(description="attempts")
     def attempts(self, contact: Contact) -> str:
@@ -148,6 +157,7 @@ class ConnectionAdmin(BaseModelAdmin):
         "account",
         "owed",
         "failed",
+        "deals_owed",
         "hubspot",
         "mapping_check",
         "missing_contact",
@@ -158,7 +168,7 @@ class ConnectionAdmin(BaseModelAdmin):
     search_help_text = "The whole id of the account."
     list_per_page = 20
     exclude = ("access_token", "token_digest")
-    readonly_fields = ("owed", "failed", "hubspot", "mapping_check")
+    readonly_fields = ("owed", "failed", "deals_owed", "hubspot", "mapping_check")
     actions = ("check_mapping", "resync", "import_contacts")
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
@@ -171,6 +181,10 @@ class ConnectionAdmin(BaseModelAdmin):
     @admin.display(description="failed")
     def failed(self, connection: Connection) -> str:
         return selectors.number_failed(connection.account_id)
+
+    @admin.display(description="deals owed")
+    def deals_owed(self, connection: Connection) -> str:
+        return selectors.number_of_deals_owed(connection.account_id)
 
     @admin.display(description="HubSpot")
     def hubspot(self, connection: Connection) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -32,6 +33,7 @@ from apps.crm.models import (
     OrderFold,
     Owed,
     Portal,
+    SoldDeal,
     SyncAttempt,
 )
 
@@ -72,7 +74,12 @@ def number_failed(account_id: UUID) -> str:
     return _counted(Contact.objects.filter(account_id=account_id, state=SyncState.FAILED))
 
 
-def _counted(rows: "QuerySet[Contact]") -> str:
+def number_of_deals_owed(account_id: UUID) -> str:
+    """How many deals sold HubSpot is owed something of, counted to 10,000."""
+    return _counted(SoldDeal.objects.filter(account_id=account_id, due_at__isnull=False))
+
+
+def _counted(rows: "QuerySet[Contact] | QuerySet[SoldDeal]") -> str:
     number = len(rows.values_list("pk", flat=True)[: COUNT_LIMIT + 1])
     return f"{number:,}" if number <= COUNT_LIMIT else f"over {COUNT_LIMIT:,}"
 
@@ -208,7 +215,8 @@ def unidentified_portals() -> dict[str, UUID | None]:
     return {key: keys[key] for key in keys.keys() - set(known)}
 
 
-class Figures(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Figures:
     """What a customer's orders that count come to; `spent` in minor units, by currency."""
 
     count: int

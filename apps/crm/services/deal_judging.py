@@ -85,10 +85,10 @@ def judge(
 ) -> list[DealVerdict]:
     """After a 2xx: each deal's record or fault decides; without either nothing is known."""
     by_name: dict[str, Record] = {}
-    for record in answer.records:
-        for name in (record.properties.get(DEAL_ID), record.trace, record.id):
-            if name:
-                by_name[name] = record
+    for one in answer.records:
+        for known in (one.properties.get(DEAL_ID), one.trace, one.id):
+            if known:
+                by_name[known] = one
     faults = {name: one for one in answer.faults for name in (*one.ids, *one.traces)}
     verdicts = []
     for parcel in parcels:

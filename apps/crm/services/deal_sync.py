@@ -20,9 +20,10 @@ from apps.crm.hubspot.client import HubSpot
 from apps.crm.models import SoldDeal
 from apps.crm.selectors import Line
 from apps.crm.services import budget, deal_recording
-from apps.crm.services.batching import LOOKED_AT, Batch, take_batch
+from apps.crm.services.batching import LOOKED_AT, take_batch
 from apps.crm.services.calling import FORBIDDEN, NoLeave, ask
 from apps.crm.services.deal_judging import DealParcel, judge, judge_failure, lacks_property
+from apps.crm.services.deal_recording import DealRound
 from apps.crm.services.deals import DEALS, contacts_of, properties_of, set_aside
 from apps.crm.services.syncing import daily_reset
 
@@ -61,13 +62,14 @@ def _sync(line: Line) -> bool:
     batch = take_batch(DEALS, line, rows, _ORDER)
     if batch is None:
         return False
-    parcels = _parcels(line, batch) if batch.rows else []
+    parcels = _parcels(line, batch.call, batch.rows) if batch.rows else []
     if not parcels:
         budget.give_back(batch.permit)
         return True
     if batch.is_full:
         wake(DEALS)  # there may be work for one more
-    _deliver(HubSpot(token), line, batch, parcels)
+    made = DealRound(line.account_id, batch.call, batch.permit)
+    _deliver(HubSpot(token), line, made, parcels)
     return True
 
 
@@ -101,12 +103,12 @@ def _is_prepared(hubspot: HubSpot, line: Line) -> bool:
     return False
 
 
-def _parcels(line: Line, batch: Batch[SoldDeal]) -> list[DealParcel]:
+def _parcels(line: Line, call: Call, claimed: Sequence[SoldDeal]) -> list[DealParcel]:
     """What each claimed deal is to be sent; those of which HubSpot has all are done."""
-    deals = list(SoldDeal.objects.select_related("buyer").filter(lease_id=batch.rows[0].lease_id))
-    contacts = contacts_of(line, deals) if batch.call == Call.MAKE_DEALS else {}
+    deals = list(SoldDeal.objects.select_related("buyer").filter(lease_id=claimed[0].lease_id))
+    contacts = contacts_of(line, deals) if call == Call.MAKE_DEALS else {}
     parcels = [
-        DealParcel(deal, properties_of(line, deal), batch.call, contacts.get(deal.buyer_id, ""))
+        DealParcel(deal, properties_of(line, deal), call, contacts.get(deal.buyer_id, ""))
         for deal in deals
     ]
     ready = [one for one in parcels if one.is_ready]
@@ -114,20 +116,17 @@ def _parcels(line: Line, batch: Batch[SoldDeal]) -> list[DealParcel]:
     return ready
 
 
-def _deliver(
-    hubspot: HubSpot, line: Line, batch: Batch[SoldDeal], parcels: Sequence[DealParcel]
-) -> None:
-    if batch.call != Call.FIND_DEALS:
+def _deliver(hubspot: HubSpot, line: Line, made: DealRound, parcels: Sequence[DealParcel]) -> None:
+    if made.call != Call.FIND_DEALS:
         deal_recording.note_sending(parcels)
     started = time.monotonic()
-    made = deal_recording.DealRound(line.account_id, batch.call, batch.permit)
     try:
-        answer = _ask(hubspot, batch.call, parcels)
+        answer = _ask(hubspot, made.call, parcels)
     except HubSpotError as error:
         log.warning(
             "hubspot_call_failed",
             account_id=str(line.account_id),
-            call=batch.call.value,
+            call=made.call.value,
             status=error.status,
             reason=error.reason,
             correlation_id=error.correlation_id,
@@ -135,11 +134,11 @@ def _deliver(
         verdicts = judge_failure(parcels, error)
         deal_recording.record(made, verdicts, error, time.monotonic() - started)
         if isinstance(error, Refused):
-            budget.succeeded(batch.permit, error.limits)
+            budget.succeeded(made.permit, error.limits)
         else:
-            _note_failure(line, batch.permit, error, hubspot)
+            _note_failure(line, made.permit, error, hubspot)
     else:
-        verdicts = judge(line, batch.call, parcels, answer)
+        verdicts = judge(line, made.call, parcels, answer)
         deal_recording.record(made, verdicts, answer, time.monotonic() - started)
     if lacks_property(verdicts):
         budget.forget_deal_property(line.portal_key)
