@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from django.db.models.functions import Now
 
-from apps.crm.models import Contact, ContactImport, Customer
+from apps.crm.hubspot.client import DEAL_ID
+from apps.crm.models import Contact, ContactImport, Customer, SoldDeal
 from apps.crm.services.batching import LEASE_SECONDS
 from sandbox.hubspot.server import Simulator
+from tests.conftest import MakeClient
+from tests.crm.market import Market, deal_states, follow, tell, wait
 from tests.crm.support import Shop, pass_time, states, sync, told
 from tests.support import wait_until
 from tests.support.process import database_url
@@ -115,3 +118,37 @@ def test_an_import_killed_in_the_middle_of_a_page_goes_on_there(
     row = ContactImport.objects.get()
     assert (row.read, row.created, row.unchanged) == (250, 250, 0)
     assert Customer.objects.count() == told("customer.created") == 250
+
+
+@pytest.mark.parametrize("is_carried_out", [False, True])
+def test_a_worker_killed_while_it_makes_deals_makes_each_once(
+    shop: Shop, hubspot: Simulator, api: MakeClient, is_carried_out: bool
+) -> None:
+    """Killed between the call and writing down what came of it; the call is carried out, or never."""
+    market = Market(shop, api())
+    market.add_buyer()
+    market.add_many(1)
+    follow()
+    market.add_many(150)
+    hubspot.forget_calls()
+
+    with hubspot.holding():
+        with worker(hubspot) as process:
+            wait_until(lambda: hubspot.held_up, seconds=START_SECONDS)
+            process.send_signal(signal.SIGKILL)
+            process.wait(20)
+        if not is_carried_out:
+            hubspot.settings.always = 503
+    wait_until(lambda: hubspot.held_up == 0)
+    wait_until(lambda: hubspot.calls)
+    assert SoldDeal.objects.filter(lease_id__isnull=False, sending__isnull=False).count() >= 50
+    assert deal_states() == {"synced": 1, "pending": 150}
+    hubspot.settings.always = 0
+
+    wait(LEASE_SECONDS)
+    tell()
+
+    assert deal_states() == {"synced": 151}
+    made = [deal["properties"][DEAL_ID] for deal in hubspot.deals()]
+    assert len(made) == len(set(made)) == 151
+    assert all(len(deal["contacts"]) == 1 for deal in hubspot.deals())

@@ -1,14 +1,8 @@
 """Deals that were sold become HubSpot's, once each, with the contact of their buyer."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 import pytest
-from django.db.models import F
-from django.db.models.functions import Now
 
-from apps.common.ids import uuid7
 from apps.crm.handlers import on_sales
 from apps.crm.hubspot.client import DEAL_ID
 from apps.crm.models import SoldDeal
@@ -18,66 +12,20 @@ from apps.events.models import Event
 from sandbox.hubspot.server import Simulator
 from sandbox.hubspot.settings import Scripted
 from tests.conftest import MakeClient
-from tests.crm.support import MAX_STEPS, TOKEN, Shop, pass_time, portal, sync
-from tests.support import ApiClient, background, concurrently, wait_until
+from tests.crm.market import (
+    CALLS,
+    Market,
+    deal_calls,
+    deal_states,
+    follow,
+    step,
+    tell,
+    wait,
+)
+from tests.crm.support import TOKEN, Shop, portal
+from tests.support import background, concurrently, wait_until
 
 pytestmark = pytest.mark.django_db
-
-CALLS = "objects/deals/batch/"
-
-
-class Market:
-    """A seller that HubSpot is connected to, and one buyer."""
-
-    def __init__(self, shop: Shop, buyer: ApiClient) -> None:
-        self.shop = shop
-        self.seller = shop.client
-        self.buyer = buyer
-        body = {"buyer": buyer.account.slug}
-        assert self.seller.post("/api/v1/authorizations", body).status_code == 201
-
-    def sell(self, name: str = "12 chairs", amount: int = 108_000, currency: str = "EUR") -> Any:
-        """The deal, sold to the buyer by a bid."""
-        deal = self.offer(name, currency)
-        path = f"/api/v1/deals/{deal['id']}/bids"
-        bid = self.buyer.post(path, {"amount": amount}).json()
-        accepted = self.seller.post(f"/api/v1/bids/{bid['id']}/accept")
-        assert accepted.status_code == 200, accepted.content
-        return deal
-
-    def offer(self, name: str = "12 chairs", currency: str = "EUR") -> Any:
-        terms = {"name": name, "total_price": 120_000, "currency": currency}
-        body = {**terms, "items": [{"name": "chair", "price": 10_000}]}
-        answer = self.seller.post("/api/v1/deals", body)
-        assert answer.status_code == 201, answer.content
-        return answer.json()
-
-    def add_buyer(self) -> Any:
-        """The seller's customer that the buyer is; in HubSpot after the next `follow`."""
-        return self.shop.add("buyer@example.com", external_id=self.buyer.account.slug)
-
-    def add_many(self, number: int) -> list[UUID]:
-        """Deals sold, behind the API's back."""
-        rows = [
-            SoldDeal(
-                id=uuid7(),
-                account_id=self.seller.account.id,
-                buyer_id=self.buyer.account.id,
-                name=f"deal {index}",
-                amount=100 + index,
-                currency="EUR",
-                sold_at=datetime(2026, 11, 21, 9, 30, tzinfo=UTC),
-                due_at=Now() - timedelta(minutes=1),
-            )
-            for index in range(number)
-        ]
-        SoldDeal.objects.bulk_create(rows)
-        return [row.pk for row in rows]
-
-    def take_back(self, deal: Any) -> None:
-        (invoice,) = self.seller.get("/api/v1/invoices", deal=deal["id"]).json()["results"]
-        path = f"/api/v1/invoices/{invoice['id']}/void"
-        assert self.seller.post(path, {"reason": "damaged"}).status_code == 200
 
 
 @pytest.fixture
@@ -98,44 +46,6 @@ def ready(market: Market, hubspot: Simulator) -> Market:
     hubspot.records.deals.clear()
     hubspot.forget_calls()
     return market
-
-
-def wait(seconds: float = 120) -> None:
-    gone = timedelta(seconds=seconds)
-    SoldDeal.objects.filter(due_at__isnull=False).update(due_at=F("due_at") - gone)
-    SoldDeal.objects.filter(lease_until__isnull=False).update(lease_until=F("lease_until") - gone)
-    pass_time(seconds)
-
-
-def follow() -> None:
-    """Let every event be handled and HubSpot be told, all waits being over."""
-    dispatch()
-    sync()
-    dispatch()
-    tell()
-
-
-def tell() -> None:
-    wait()
-    for _ in range(MAX_STEPS):
-        if not sync_deals():
-            return
-    raise AssertionError(f"after {MAX_STEPS} steps something is owed still")
-
-
-def step() -> bool:
-    wait()
-    return sync_deals()
-
-
-def states() -> dict[str, int]:
-    found = list(SoldDeal.objects.values_list("state", flat=True))
-    return {state: found.count(state) for state in found}
-
-
-def calls(hubspot: Simulator) -> list[tuple[str, int]]:
-    """What was asked about deals, and of how many."""
-    return [(call.path.rpartition("/")[2], call.size) for call in hubspot.calls_to(CALLS)]
 
 
 def test_a_sale_to_a_buyer_becomes_a_deal_with_its_contact(
@@ -186,7 +96,7 @@ def test_a_deal_waits_for_the_contact_of_its_buyer(market: Market, hubspot: Simu
     follow()
 
     assert len(hubspot.deals()) == 1
-    assert states() == {"synced": 1}
+    assert deal_states() == {"synced": 1}
 
 
 def test_a_sale_made_elsewhere_has_no_buyer_and_makes_no_deal(
@@ -256,9 +166,9 @@ def test_a_thousand_deals_are_ten_calls(ready: Market, hubspot: Simulator) -> No
 
     tell()
 
-    assert calls(hubspot) == [("create", 100)] * 10
+    assert deal_calls(hubspot) == [("create", 100)] * 10
     assert len(hubspot.calls) == 10
-    assert states() == {"synced": 1000}
+    assert deal_states() == {"synced": 1000}
     assert len({deal["properties"][DEAL_ID] for deal in hubspot.deals()}) == 1000
     assert all(len(deal["contacts"]) == 1 for deal in hubspot.deals())
     assert portal().changed - before == 1000
@@ -284,14 +194,14 @@ def test_a_call_whose_answer_is_lost_makes_one_deal_each(
     ready.add_many(100)
     hubspot.script(Scripted(status=0, path="deals/batch/create", after=is_carried_out))
     step()
-    assert states() == {"pending": 100}
+    assert deal_states() == {"pending": 100}
 
     tell()
 
     assert len(hubspot.deals()) == 100
-    assert states() == {"synced": 100}
-    assert ("read", 1) in calls(hubspot)  # one asks whether HubSpot is there, and finds itself
-    assert sum(size for call, size in calls(hubspot) if call == "create") == (
+    assert deal_states() == {"synced": 100}
+    assert ("read", 1) in deal_calls(hubspot)  # one asks whether HubSpot is there, and finds itself
+    assert sum(size for call, size in deal_calls(hubspot) if call == "create") == (
         100 if is_carried_out else 200
     )
 
@@ -306,7 +216,7 @@ def test_a_second_deal_of_one_id_is_refused_and_the_first_is_found(
     tell()
 
     assert len(hubspot.deals()) == 3
-    assert states() == {"synced": 3}
+    assert deal_states() == {"synced": 3}
     amounts = {
         deal["properties"][DEAL_ID]: deal["properties"]["amount"] for deal in hubspot.deals()
     }
@@ -321,7 +231,7 @@ def test_without_row_errors_too(ready: Market, hubspot: Simulator) -> None:
     tell()
 
     assert len(hubspot.deals()) == 8
-    assert states() == {"synced": 8}
+    assert deal_states() == {"synced": 8}
 
 
 @pytest.mark.parametrize("row_errors", [True, False])
@@ -336,7 +246,7 @@ def test_one_that_hubspot_rejects_does_not_stop_the_others(
 
     tell()
 
-    assert states() == {"synced": 9, "failed": 1}
+    assert deal_states() == {"synced": 9, "failed": 1}
     rejected = SoldDeal.objects.get(pk=ids[3])
     assert (rejected.error_code, rejected.error_reason, rejected.error_property) == (
         "rejected",
@@ -398,12 +308,12 @@ def test_what_passes_is_waited_for(ready: Market, hubspot: Simulator, status: in
     ready.add_many(5)
     hubspot.settings.always = status
     step()
-    assert states() == {"pending": 5}
+    assert deal_states() == {"pending": 5}
 
     hubspot.settings.always = 0
     tell()
 
-    assert states() == {"synced": 5}
+    assert deal_states() == {"synced": 5}
     assert len(hubspot.deals()) == 5
 
 
@@ -432,7 +342,7 @@ def test_two_workers_share_the_deals_and_make_none_twice(ready: Market, hubspot:
     concurrently(2, work)
     tell()
 
-    assert calls(hubspot) == [("create", 100)] * 4
+    assert deal_calls(hubspot) == [("create", 100)] * 4
     assert len(hubspot.deals()) == 400
 
 
@@ -449,4 +359,4 @@ def test_taken_back_while_the_call_is_under_way(ready: Market, hubspot: Simulato
 
     (made,) = hubspot.deals()
     assert made["properties"]["dealstage"] == "closedlost"
-    assert states() == {"synced": 1}
+    assert deal_states() == {"synced": 1}
