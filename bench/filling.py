@@ -90,7 +90,7 @@ _DELIVERIES = """
 WITH delivered AS (
   INSERT INTO webhooks_delivery (id, endpoint_id, event_id, event_type, subject, status, reason,
                                  attempt_count, retry_step, last_status_code, created_at, updated_at)
-  SELECT uuidv7(-back), e.id, uuidv7(-back), 'order.created', uuidv7(-back),
+  SELECT uuidv7(now() - back - clock_timestamp()), e.id, uuidv7(-back), 'order.created', uuidv7(-back),
          CASE WHEN g % 997 = 0 THEN 'failed' ELSE 'delivered' END,
          CASE WHEN g % 997 = 0 THEN 'exhausted' ELSE '' END, 1, 0, 200, now() - back, now() - back
     FROM generate_series({first}::bigint, {last}) g
@@ -100,7 +100,7 @@ WITH delivered AS (
 )
 INSERT INTO webhooks_attempt (id, delivery_id, number, url, started_at, duration_ms, status_code, error,
                               request_headers, response_headers, response_body)
-SELECT uuidv7(created_at + took - now()), id, 1, 'https://hooks.example.com/tradepost', created_at,
+SELECT uuidv7(created_at + took - clock_timestamp()), id, 1, 'https://hooks.example.com/tradepost', created_at,
        extract(epoch FROM took) * 1000, CASE WHEN status = 'failed' THEN 500 ELSE 204 END, '',
        jsonb_build_object('webhook-id', id, 'webhook-signature', repeat('s', 60)),
        jsonb_build_object('content-type', 'application/json'), convert_to(repeat('b', 200), 'UTF8')
@@ -187,7 +187,7 @@ _TABLES = [
 _ENDING = """
 INSERT INTO datafetch_progress (id, account_id, stop_requested, attempt, last_offset, record_count, failures,
                                 claims, last_run_id, succeeded_at)
-SELECT s.id, s.account_id, false, 0, 900000 + n * 37, 5000 + n, (n % 80 = 0)::int * 4, 0,
+SELECT s.id, s.account_id, false, 0, 900000 + n * 37, 5000 + n, (n % 80 = 1)::int * 4, 0,
        (SELECT r.id FROM datafetch_run r WHERE r.stream_id = s.id ORDER BY r.id DESC LIMIT 1), now()
   FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM datafetch_stream) s;
 INSERT INTO webhooks_due (id, endpoint_id, due_at, ready, claims)

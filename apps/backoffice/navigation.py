@@ -132,12 +132,13 @@ UNSHOWN = {
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """The groups as unfold wants them."""
+    """The dashboard and the groups, as unfold wants them."""
+    first = {"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}
     groups = [
         {"title": title, "collapsible": True, "items": _items(pages, request)}
         for title, pages in GROUPS
     ]
-    return [group for group in groups if group["items"]]
+    return [{"items": [first]}, *(group for group in groups if group["items"])]
 
 
 def _items(pages: list[tuple[str, str, str]], request: HttpRequest) -> list[dict[str, str]]:

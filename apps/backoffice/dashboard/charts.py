@@ -159,7 +159,8 @@ def _line(kind: str, values: Sequence[float | None], top: float) -> Line:
         for place, value in enumerate(values)
         if value is not None
     ]
-    return Line(kind, " ".join(points))
+    # A line of one point would not be seen; from it to itself it is a dot.
+    return Line(kind, " ".join(points * 2 if len(points) == 1 else points))
 
 
 def _r(value: float) -> float:

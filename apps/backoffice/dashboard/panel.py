@@ -133,7 +133,7 @@ def trend(now: float, before: float) -> Trend | None:
     if before <= 0:
         return None
     change = round((now / before - 1) * 100)
-    return Trend(f"{change:+,} %", change >= 0)
+    return Trend(f"{change:+,} %" if change else "±0 %", change >= 0)
 
 
 def of_day_before(numbers: Iterable[float], now: datetime) -> float:

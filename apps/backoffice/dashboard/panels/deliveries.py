@@ -182,4 +182,4 @@ def _add_failing(panel: Panel, now: datetime) -> None:
                 Cell(since, is_number=True),
             )
         )
-    panel.tables.append(Table(("Failing endpoint", "Failures in a row", "Since"), rows))
+    panel.tables.append(Table(("Failing endpoint", "Failures", "Since"), rows))

@@ -19,7 +19,7 @@ from apps.backoffice.dashboard.panel import (
 )
 from apps.orders.models import Product, Stock, StockDrift
 
-MOST_SHOWN = 5
+MOST_SHOWN = 7
 
 
 def build(now: datetime) -> Panel:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, F, Q
+from django.db.models import Case, Count, F, Q, Value, When
 from django.urls import reverse
 
 from apps.backoffice.dashboard import charts
@@ -104,13 +104,15 @@ def _lag() -> Stat:
 
 def _table(streams: Any, now: datetime) -> Table:
     """Those that fail first, then those that ran last."""
-    shown = streams.order_by(
-        F("progress__failures").desc(), F("progress__last_run_id").desc(nulls_last=True)
-    ).values_list(
+    fails = When(state=State.RUNNING, then=F("progress__failures"))
+    ordered = streams.annotate(failures=Case(fails, default=Value(0))).order_by(
+        "-failures", F("progress__last_run_id").desc(nulls_last=True)
+    )
+    shown = ordered.values_list(
         "pk",
         "name",
         "state",
-        "progress__failures",
+        "failures",
         "progress__last_run__started_at",
         "progress__last_run__status",
     )[:MOST_SHOWN]
