@@ -318,7 +318,12 @@ class Record(models.Model):
                 fields=["superseded_at"],
                 name="record_superseded",
                 condition=models.Q(superseded_at__isnull=False),
-            )
+            ),
+            models.Index(
+                fields=["stream", "key"],
+                name="record_past",
+                condition=models.Q(superseded_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -6,10 +6,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import Count, Func, IntegerField, Max, Min, Q, QuerySet, Sum
+from django.db.models.functions import Left
 
 from apps.datafetch.errors import RunNotFound, StreamNotFound
 from apps.datafetch.limits import CHUNK_BYTES, CHUNK_RECORDS
 from apps.datafetch.models import Consumer, Page, Record, Rejected, Run, SchemaVersion, Stream
+
+# Characters of a record's data that lists of people show.
+EXCERPT = 300
 
 
 def streams(account_id: UUID) -> QuerySet[Stream]:
@@ -17,6 +21,11 @@ def streams(account_id: UUID) -> QuerySet[Stream]:
     return Stream.objects.filter(account_id=account_id, deleted_at=None).select_related(
         "progress__last_run"
     )
+
+
+def undeleted() -> QuerySet[Stream]:
+    """The streams of all accounts, for whoever runs the installation."""
+    return Stream.objects.filter(deleted_at=None).select_related("progress")
 
 
 def stream(account_id: UUID, stream_id: UUID) -> Stream:
@@ -109,6 +118,25 @@ def records(of: Stream, *, as_of: datetime | None = None) -> QuerySet[Record]:
         was_present = Q(superseded_at=None) | Q(superseded_at__gt=as_of)
         rows = rows.filter(was_present, fetched_at__lte=as_of)
     return rows
+
+
+def newest_versions(
+    of: Stream, *, key: str = "", before: int | None = None, most: int
+) -> list[Record]:
+    """Versions of records, newest first, of one key alone if it is given, before an offset if there is one.
+    Instead of its data, which may be large, each has how it begins as `excerpt`."""
+    rows = Record.objects.filter(stream_id=of.id).order_by("-offset").defer("data")
+    rows = rows.annotate(excerpt=Left("data", EXCERPT))
+    if before is not None:
+        rows = rows.filter(offset__lt=before)
+    if not key:
+        return list(rows[:most])
+    # Two reads, for the present version and for those before it have an index each.
+    found = [
+        *rows.filter(key=key, superseded_at=None)[:most],
+        *rows.filter(key=key, superseded_at__isnull=False)[:most],
+    ]
+    return sorted(found, key=lambda record: -record.offset)[:most]
 
 
 def next_records(rows: QuerySet[Record], *, after: int, most: int) -> list[Record]:

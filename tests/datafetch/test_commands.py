@@ -8,11 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.test import Client
-from django.urls import reverse
 
-from apps.accounts.models import User
-from apps.datafetch.enums import Trigger
 from apps.datafetch.limits import (
     LEASE_SECONDS,
     MAX_CLAIMS,
@@ -391,21 +387,3 @@ def test_the_command_line_does_the_same(someone: ApiClient, receiver: Receiver) 
         call_command("streams", "start", stream["id"], stdout=said)
     with pytest.raises(CommandError, match="no stream"):
         call_command("streams", "stop", str(uuid4()), stdout=said)
-
-
-def test_the_back_office_does_the_same(someone: ApiClient, receiver: Receiver) -> None:
-    stream = make_stream(someone, RemoteApi(receiver, items(1)).url("/all"))
-    staff = Client()
-    staff.force_login(User.objects.create_superuser("boss"))
-    page = reverse("admin:datafetch_stream_changelist")
-
-    for action, state in (("start", "running"), ("stop", "stopped"), ("stop", "stopped")):
-        answer = staff.post(page, {"action": action, "_selected_action": stream["id"]}, follow=True)
-        assert answer.status_code == 200
-        assert get(someone, stream)["state"] == state
-    read()
-    staff.post(page, {"action": "run", "_selected_action": stream["id"]})
-
-    assert Run.objects.order_by("-pk").values_list("trigger", flat=True)[0] == Trigger.MANUAL
-    event = Event.objects.filter(type="stream.started").get()
-    assert event.actor["label"] == "boss"
