@@ -95,14 +95,12 @@ class SoldDealAdmin(BaseModelAdmin):
         "buyer",
         "price",
         "sold_at",
-        "is_voided",
+        "taken_back",
         "state",
         "hubspot_id",
         "error_reason",
-        "error_property",
         "error_detail",
         "synced_at",
-        "due_at",
     )
     list_filter = ("state", "error_code", "is_voided")
     list_select_related = ("account", "buyer")
@@ -111,6 +109,10 @@ class SoldDealAdmin(BaseModelAdmin):
     exclude = ("lease_id", "lease_until", "claims")
     readonly_fields = ("price", "attempts")
     actions = ("send",)
+
+    @admin.display(description="taken back")
+    def taken_back(self, deal: SoldDeal) -> str:
+        return "yes" if deal.is_voided else ""
 
     @admin.display(description="sold for")
     def price(self, deal: SoldDeal) -> str:

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.common import clock
+from apps.common.retries import retried
 from apps.crm.enums import Call, Outcome, SyncState
 from apps.crm.hubspot.answers import Answer, HubSpotError
 from apps.crm.models import SoldDeal, SyncAttempt
@@ -50,6 +51,7 @@ class DealRound:
     permit: Permit
 
 
+@retried
 @transaction.atomic
 def note_sending(parcels: Sequence[DealParcel]) -> None:
     """Before anything is sent: from now on HubSpot may have it, whatever becomes of this process."""
@@ -60,6 +62,7 @@ def note_sending(parcels: Sequence[DealParcel]) -> None:
     SoldDeal.objects.bulk_update(rows.values(), ["sending"])
 
 
+@retried
 @transaction.atomic
 def record_unsent(parcels: Sequence[DealParcel]) -> None:
     """Deals for which no call is needed: HubSpot has all of one it knows; another lost its contact since
@@ -82,6 +85,7 @@ def record_unsent(parcels: Sequence[DealParcel]) -> None:
     _write(verdicts)
 
 
+@retried
 @transaction.atomic
 def record(
     made: DealRound, verdicts: Sequence[DealVerdict], answer: Answer | HubSpotError, seconds: float

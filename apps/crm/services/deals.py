@@ -16,6 +16,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from apps.common.money import plain
+from apps.common.retries import retried
 from apps.common.wakeups import wake_on_commit
 from apps.crm.enums import Outcome, SyncState
 from apps.crm.hubspot.client import DEAL_ID
@@ -88,6 +89,7 @@ def request_deal(*, deal_id: UUID) -> None:
     wake_on_commit(DEALS)
 
 
+@retried
 @transaction.atomic
 def set_aside(line: Line, rows: "QuerySet[SoldDeal]", limit: int) -> bool:
     """Let go of those of the due `rows` that cannot be made: without a contact to go with, or taken back
