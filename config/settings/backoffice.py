@@ -8,8 +8,7 @@ from django.urls import reverse_lazy
 from config.settings import env
 
 # As the logs and the API have it, so that one can be found in the other.
-DATE_FORMAT = "Y-m-d"
-DATETIME_FORMAT = "Y-m-d H:i:s"
+FORMAT_MODULE_PATH = ["config.formats"]
 
 # Who opens the door itself, rather than a page behind it, comes to the first page behind it.
 LOGIN_URL = "admin:login"

@@ -238,6 +238,9 @@ def test_a_choice_of_nothing_does_nothing(office: Client, shop: Shop) -> None:
             "/admin/orders/order/act/confirm/", {"_selected_action": chosen}, follow=True
         )
         assert "Nothing is chosen that is still there." in answer.content.decode()
+    for chosen in ("", "x", "a/b"):
+        answer = office.get("/admin/orders/order/act/confirm/", {"_selected_action": chosen})
+        assert "Nothing is chosen that is still there." in answer.content.decode()
 
 
 def test_the_story_names_the_key_and_links_the_request(office: Client, shop: Shop) -> None:

@@ -20,7 +20,7 @@ from unfold.widgets import (
 from apps.accounts import selectors, services
 from apps.accounts.enums import DEFAULT_RATE_LIMIT, SCOPES
 from apps.accounts.errors import AccountNotFound
-from apps.accounts.history import note_addition, note_change
+from apps.accounts.history import note_addition
 from apps.accounts.models import Account, ApiKey
 from apps.common.actor import Actor
 from apps.common.admin import Action, BaseModelAdmin
@@ -150,7 +150,6 @@ class ApiKeyAdmin(BaseModelAdmin):
         issued = services.rotate_key(
             account_id=key.account_id, key_id=key.pk, overlap_seconds=overlap_seconds
         )
-        note_change(actor.id, key, f"Rotated: {issued.record.prefix} takes its place.")
         note_addition(actor.id, issued.record, f"Issued in the place of {key.prefix}.")
         return Revealed(f"{issued.record.prefix} takes the place of {key.prefix}.", issued.plain)
 
@@ -163,5 +162,4 @@ class ApiKeyAdmin(BaseModelAdmin):
     )
     def revoke(self, key: ApiKey, actor: Actor) -> str:
         services.revoke_key(account_id=key.account_id, key_id=key.pk)
-        note_change(actor.id, key, "Revoked.")
         return f"{key.prefix} is revoked."

@@ -11,7 +11,6 @@ from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from apps.accounts import secondfactor
-from apps.accounts.history import note_change
 from apps.accounts.models import User
 from apps.common.actor import Actor
 from apps.common.admin import Action, ModelAdmin
@@ -55,11 +54,11 @@ class PersonAdmin(UserAdmin, ActingAdmin):  # type: ignore[type-arg]  # generic 
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
-        return fields if request.user.is_superuser else (*fields, *_POWER)  # type: ignore[union-attr]
+        return fields if request.user.is_superuser else (*fields, *_POWER)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only superusers change a superuser: or a new password would make one of who sets it."""
-        if isinstance(obj, User) and obj.is_superuser and not request.user.is_superuser:  # type: ignore[union-attr]
+        if isinstance(obj, User) and obj.is_superuser and not request.user.is_superuser:
             return False
         return super().has_change_permission(request, obj)
 
@@ -78,7 +77,6 @@ class PersonAdmin(UserAdmin, ActingAdmin):  # type: ignore[type-arg]  # generic 
     def sign_out(self, person: User, actor: Actor) -> str:
         _require_power(person, actor)
         secondfactor.end_sessions(person)
-        note_change(actor.id, person, "Signed out everywhere.")
         return f"{person} is signed out everywhere."
 
     @Action(
@@ -92,7 +90,6 @@ class PersonAdmin(UserAdmin, ActingAdmin):  # type: ignore[type-arg]  # generic 
         _require_power(person, actor)
         if not secondfactor.remove(person):
             raise Conflict("There is no second factor.")
-        note_change(actor.id, person, "Second factor taken away.")
         return f"{person} has no second factor any more."
 
 

@@ -35,7 +35,7 @@ class AccessLogAdmin(BaseModelAdmin):
 
 @admin.register(LogEntry)
 class LogEntryAdmin(BaseModelAdmin):
-    """What people changed of accounts, keys, people and roles; other objects have timelines of their own."""
+    """What people did here: by actions, and with forms of accounts, keys, people and roles."""
 
     list_display = ("action_time", "user", "content_type", "object_repr", "what")
     list_filter = ("action_flag", "content_type")

@@ -6,7 +6,8 @@ A page declares one as a method, which does it to one object and says what it di
     def cancel(self, order: Order, actor: Actor) -> str: ...
 
 It stands in the list's menu and, where `when` holds, on the object's page. Whoever takes it is shown first
-what will happen, and to how many. Up to 100 objects are done at once; more become a BulkAction.
+what will happen, and to how many. Up to 100 objects are done at once; more become a BulkAction. What was
+done is noted in the object's history.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
@@ -258,7 +260,10 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
 
     def _operation(self, action: Action) -> Operation:
         def act(row: Any, actor: Actor, inputs: Mapping[str, Any]) -> str | Revealed:
-            return action.method(self, row, actor, **inputs)
+            done = action.method(self, row, actor, **inputs)
+            said = done.said if isinstance(done, Revealed) else done
+            LogEntry.objects.log_actions(actor.id, [row], CHANGE, said, single_object=True)
+            return done
 
         meta = self.model._meta
         return Operation(
@@ -296,7 +301,7 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
 
     def _back(self, request: HttpRequest, given: Any) -> str:
         if _is_detail(request):
-            ids = given.getlist(ACTION_CHECKBOX_NAME)
+            ids = [one for one in given.getlist(ACTION_CHECKBOX_NAME) if one]
             name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
             return reverse(name, args=[ids[0]]) if ids else list_of(self.model)
         return list_of(self.model, _filters(request))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +13,7 @@ from django.utils.functional import cached_property
 from apps.common.admin.acting import ActingAdmin
 from apps.common.admin.base import TabularInline
 from apps.common.admin.panels import Panel, across_of
+from apps.common.admin.shown import label
 
 MAX_ACCOUNTS = 10
 
@@ -23,6 +25,12 @@ class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the
     """
 
     max_rows = 2000
+    template_name = "admin/pagination_uncounted.html"
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there may be more than are counted."""
+        return self.count >= self.max_rows
 
     @cached_property
     def count(self) -> int:
@@ -52,6 +60,10 @@ class BaseModelAdmin(ActingAdmin):
     list_per_page = 50
     ordering = ("-pk",)
     change_form_outer_after_template = "admin/panels.html"
+
+    @admin.display(description="status")
+    def status_label(self, row: Any) -> str:
+        return label(row.status)
 
     def subject_of(self, row: Any) -> UUID | None:
         """The id by which events and deliveries tell of this object; None when none do."""
@@ -137,6 +149,7 @@ class RecordInline(TabularInline):  # type: ignore[type-arg]  # generic in the s
 
     extra = 0
     can_delete = False
+    hide_title = True
     show_change_link = True
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:

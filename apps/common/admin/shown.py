@@ -138,7 +138,15 @@ def _distance(seconds: float) -> str:
 
 
 def _short(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    text = str(value)
+    text = _plain(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+
+
+def _plain(value: Any) -> str:
+    """What JSON holds, as people write it; ids of parts tell them nothing."""
+    if isinstance(value, dict):
+        told = {name: one for name, one in value.items() if name != "id" and one is not None}
+        return ", ".join(f"{name.replace('_', ' ')} {_plain(one)}" for name, one in told.items())
+    if isinstance(value, list):
+        return "; ".join(map(_plain, value)) or "nothing"
+    return "nothing" if value is None else str(value)

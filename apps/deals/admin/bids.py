@@ -74,7 +74,13 @@ class BidAdmin(BaseModelAdmin):
     fieldsets = (
         (
             None,
-            {"fields": (("stands_at", "status"), ("deal", "bidder"), ("counter", "expires_at"))},
+            {
+                "fields": (
+                    ("stands_at", "status_label"),
+                    ("deal", "bidder"),
+                    ("counter", "expires_at"),
+                )
+            },
         ),
         (
             "Record",
@@ -88,7 +94,7 @@ class BidAdmin(BaseModelAdmin):
             },
         ),
     )
-    readonly_fields = ("stands_at", "counter", "placed_by", "moved_by")
+    readonly_fields = ("status_label", "stands_at", "counter", "placed_by", "moved_by")
 
     def subject_of(self, row: Bid) -> UUID:
         return row.pk

@@ -57,7 +57,7 @@ class DealAdmin(BaseModelAdmin):
             None,
             {
                 "fields": (
-                    ("name", "status"),
+                    ("name", "status_label"),
                     ("seller", "invoice_document"),
                     ("price", "discount", "discounted"),
                 )
@@ -90,6 +90,7 @@ class DealAdmin(BaseModelAdmin):
         ),
     )
     readonly_fields = (
+        "status_label",
         "invoice_document",
         "price",
         "discount",

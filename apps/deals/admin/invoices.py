@@ -98,7 +98,7 @@ class InvoiceAdmin(DocumentAdmin):
             None,
             {
                 "fields": (
-                    ("number", "status", "document"),
+                    ("number", "status_label", "document"),
                     ("seller", "buyer"),
                     ("deal", "credit_note"),
                     ("issued_at", "due_date", "paid_at"),
@@ -113,7 +113,7 @@ class InvoiceAdmin(DocumentAdmin):
             {"fields": (("id", "version"), ("updated_at", "voided_at")), "classes": ("tab",)},
         ),
     )
-    readonly_fields = ("document", "credit_note", "net", "tax", "amount")
+    readonly_fields = ("status_label", "document", "credit_note", "net", "tax", "amount")
 
     def subject_of(self, row: Invoice) -> UUID:
         return row.pk

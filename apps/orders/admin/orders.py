@@ -125,7 +125,7 @@ class OrderAdmin(BaseModelAdmin):
         "storefront."
     )
     fieldsets = (
-        (None, {"fields": (("number", "status"), ("account", "storefront"), "customer_id")}),
+        (None, {"fields": (("number", "status_label"), ("account", "storefront"), "customer_id")}),
         (
             "Money",
             {"fields": (("sum", "paid"), ("was_authorized", "was_refunded")), "classes": ("tab",)},
@@ -154,7 +154,7 @@ class OrderAdmin(BaseModelAdmin):
             },
         ),
     )
-    readonly_fields = ("sum", "paid", "was_authorized", "was_refunded")
+    readonly_fields = ("status_label", "sum", "paid", "was_authorized", "was_refunded")
     inlines = (LineInline, ShipmentInline, ReturnInline, PaymentInline)
 
     def subject_of(self, row: Order) -> UUID:

@@ -87,7 +87,7 @@ class DeliveryAdmin(BaseModelAdmin):
             None,
             {
                 "fields": (
-                    ("event_type", "status"),
+                    ("event_type", "status_label"),
                     ("endpoint", "reason"),
                     ("event", "subject"),
                     ("attempt_count", "last_status_code"),
@@ -100,7 +100,7 @@ class DeliveryAdmin(BaseModelAdmin):
             {"fields": (("id", "retry_step"), ("created_at", "updated_at")), "classes": ("tab",)},
         ),
     )
-    readonly_fields = ("event", "next_try")
+    readonly_fields = ("status_label", "event", "next_try")
     inlines = (AttemptInline,)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Delivery]":

@@ -111,7 +111,7 @@ class EndpointAdmin(BaseModelAdmin):
             None,
             {
                 "fields": (
-                    ("url", "status"),
+                    ("url", "status_label"),
                     ("account", "disabled_reason"),
                     ("description", "warned_at"),
                     ("event_types", "ordered"),
@@ -127,6 +127,7 @@ class EndpointAdmin(BaseModelAdmin):
             },
         ),
     )
+    readonly_fields = ("status_label",)
     inlines = (PaceInline,)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Endpoint]":
