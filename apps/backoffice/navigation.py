@@ -111,7 +111,6 @@ UNSHOWN = {
     "crm.MappingCheck",
     "crm.Notice",
     "crm.OrderFold",
-    "crm.SoldDeal",
     "datafetch.HostBudget",
     "datafetch.Page",
     "datafetch.Progress",
