@@ -8,7 +8,7 @@ connection that has something to say is asked.
 import select
 from typing import Any
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.postgresql import base
 from django.db.backends.utils import CursorWrapper
 from psycopg import Cursor, OperationalError
@@ -18,9 +18,10 @@ from psycopg_pool import ConnectionPool
 def prepared_cursor() -> CursorWrapper:
     """A cursor for a hot statement: PostgreSQL gets its text once per connection and then only the
     arguments. To prepare it takes one round trip; the types of its arguments must not vary."""
-    connection.ensure_connection()
-    cursor: Any = Cursor(connection.connection)
-    return CursorWrapper(cursor, connection)
+    database = connections[DEFAULT_DB_ALIAS]
+    database.ensure_connection()
+    cursor: Any = Cursor(database.connection)
+    return CursorWrapper(cursor, database)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

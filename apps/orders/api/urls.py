@@ -3,6 +3,7 @@ from django.urls import path
 from apps.orders.api import bulk_views, catalogue_views, export_views, fulfillment_views, views
 
 urlpatterns = [
+    path("orders", views.OrdersView.as_view()),
     path("storefronts", catalogue_views.StorefrontsView.as_view()),
     path("storefronts/<uuid:storefront_id>", catalogue_views.StorefrontView.as_view()),
     path("products", catalogue_views.ProductsView.as_view()),
@@ -16,7 +17,6 @@ urlpatterns = [
     path(
         "products/<uuid:product_id>/stock-movements", catalogue_views.StockMovementsView.as_view()
     ),
-    path("orders", views.OrdersView.as_view()),
     path("orders/bulk", bulk_views.BulkOrdersView.as_view()),
     path("orders/export", export_views.OrderExportView.as_view()),
     path("orders/<uuid:order_id>", views.OrderView.as_view()),
