@@ -1,6 +1,6 @@
 """Reads of streams, their runs and records, each within the rows that the caller may see."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -122,7 +122,7 @@ def records(of: Stream, *, as_of: datetime | None = None) -> QuerySet[Record]:
 
 def newest_versions(
     of: Stream, *, key: str = "", before: int | None = None, most: int
-) -> list[Record]:
+) -> Sequence[Record]:
     """Versions of records, newest first, of one key alone if it is given, before an offset if there is one.
     Instead of its data, which may be large, each has how it begins as `excerpt`."""
     rows = Record.objects.filter(stream_id=of.id).order_by("-offset").defer("data")

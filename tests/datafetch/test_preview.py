@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from functools import partial
 from typing import Any
 
 import orjson
@@ -454,12 +455,15 @@ def test_threads_are_left_for_others(someone: ApiClient, receiver: Receiver) -> 
         answers.append(someone.post(URL, {"url": receiver.url("/slow")}).status_code)
         connection.close()
 
+    def has_come(number: int) -> bool:
+        return len(receiver.at("/slow")) == number
+
     threads = [threading.Thread(target=ask) for _ in range(2)]
     try:
         for number, thread in enumerate(threads, start=1):
             let_time_pass()
             thread.start()
-            wait_until(lambda number=number: len(receiver.at("/slow")) == number)
+            wait_until(partial(has_come, number))
         let_time_pass()
 
         refused = someone.post(URL, {"url": receiver.url("/slow")})

@@ -12,6 +12,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from apps.common.admin.shown import NOTHING
 from apps.common.api.problems import flatten
 from apps.common.api.serializers import shared
 from apps.common.errors import DomainError
@@ -98,7 +99,12 @@ class PreviewForm(forms.Form):
                 "Records as they would be stored",
                 ["key", "cursor", "change", "data"],
                 [
-                    [one.key, one.cursor, one.change or "unchanged", one.data[:MAX_EXCERPT]]
+                    [
+                        one.key,
+                        NOTHING if one.cursor is None else one.cursor,
+                        one.change or "unchanged",
+                        one.data[:MAX_EXCERPT],
+                    ]
                     for one in seen.samples
                 ],
             ),
