@@ -30,7 +30,7 @@ class User(AbstractUser):
 
     def get_session_auth_fallback_hash(self) -> Iterator[str]:
         """The same by each of SECRET_KEY_FALLBACKS."""
-        for older in super().get_session_auth_fallback_hash():  # type: ignore[misc]  # not in the stubs
+        for older in super().get_session_auth_fallback_hash():
             yield f"{older}.{self.session_epoch}"
 
 

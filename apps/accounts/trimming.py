@@ -24,5 +24,5 @@ def trim_sign_ins() -> bool:
 
 def _trim(rows: "QuerySet[Any]") -> bool:
     doomed = rows.order_by("pk").values("pk")[:BATCH]
-    count, _ = rows.model._default_manager.filter(pk__in=doomed).delete()
+    count: int = rows.model._default_manager.filter(pk__in=doomed).delete()[0]
     return count >= BATCH

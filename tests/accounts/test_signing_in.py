@@ -1,6 +1,7 @@
 """Signing in to the back office: locked out for guessing, asked for a code, signed out."""
 
 import re
+from base64 import b32decode
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +25,7 @@ LOGIN, CODE, NEW, OWN = (
     f"/admin/{page}/" for page in ("login", "second-factor", "second-factor/new", "security")
 )
 PASSWORD = "a good pass phrase"
-HERE = {"REMOTE_ADDR": "192.0.2.1"}
+HERE: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.1"}
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def boss() -> User:
     return User.objects.create_superuser("boss", password=PASSWORD)
 
 
-def sign_in(client: Client, password: str = PASSWORD, name: str = "boss", **where: str) -> Any:
+def sign_in(client: Client, password: str = PASSWORD, name: str = "boss", **where: Any) -> Any:
     return client.post(LOGIN, {"username": name, "password": password}, **where)
 
 
@@ -42,7 +43,7 @@ def is_in(client: Client) -> bool:
 
 def code_of(factor: SecondFactor, *, steps: int = 0) -> str:
     """What the app shows, now or so many steps of 30 s later."""
-    totp = TOTP(secondfactor.b32decode(str(factor.secret)))
+    totp = TOTP(b32decode(str(factor.secret)))
     totp.time = clock.now().timestamp() + 30 * steps
     return f"{totp.token():06d}"
 
@@ -214,7 +215,8 @@ def test_signing_in_makes_a_new_session(boss: User) -> None:
     session = client.session
     session["planted"] = True
     session.save()
-    planted = client.cookies["sessionid"] = session.session_key
+    planted = str(session.session_key)
+    client.cookies["sessionid"] = planted
     sign_in(client)
 
     assert client.session.session_key != planted

@@ -1,5 +1,7 @@
 """Who may do what: the table of roles against what there is."""
 
+from typing import Any
+
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
@@ -8,12 +10,15 @@ from django.test import Client
 
 from apps.accounts.models import User
 from apps.backoffice.roles import PAGES, Page, Role, establish_roles, permissions_of
+from apps.common.admin import Action
 from tests.backoffice.conftest import SignIn
 from tests.conftest import MakeClient
 
 pytestmark = pytest.mark.django_db
 
-REGISTERED = {model._meta.label: page for model, page in admin.site._registry.items()}
+REGISTERED: dict[str, Any] = {
+    model._meta.label: page for model, page in admin.site._registry.items()
+}
 ACTIONS = [
     (label, page, action)
     for label, page in REGISTERED.items()
@@ -56,10 +61,12 @@ def test_every_permission_of_a_models_own_is_given_to_somebody_or_nobody() -> No
 
 
 @pytest.mark.parametrize(
-    ("label", "action"), [(label, action) for label, _, action in ACTIONS], ids=str
+    ("label", "action"),
+    [(label, action) for label, _, action in ACTIONS],
+    ids=[f"{label}.{action.name}" for label, _, action in ACTIONS],
 )
-def test_every_action_is_somebodys(label: str, action: object) -> None:
-    permission = asked_for(label, getattr(action, "permission"))  # noqa: B009 - of any action
+def test_every_action_is_somebodys(label: str, action: Action) -> None:
+    permission = asked_for(label, action.permission)
 
     assert any(permission in granted for granted in GRANTED.values())
 

@@ -16,7 +16,7 @@ def begin(request: HttpRequest, user: User, next_url: str) -> None:
     """Remember who it is, for ten minutes."""
     request.session[_NAME] = {
         "user": str(user.pk),
-        "backend": user.backend,  # type: ignore[attr-defined]  # by authenticate()
+        "backend": user.backend,
         "hash": user.get_session_auth_hash(),
         "at": time.time(),
         "next": next_url,
