@@ -199,6 +199,13 @@ def access_token(account_id: UUID) -> str | None:
     return (own and own.access_token) or settings.HUBSPOT_ACCESS_TOKEN or None
 
 
+def token_of(account_id: UUID, key: str) -> str | None:
+    """The same, if it leads to this portal: ids of contacts mean other people at another, and the token
+    may have been replaced since the portal was looked up."""
+    token = access_token(account_id)
+    return token if token and portal_key(token_digest(token)) == key else None
+
+
 def line(account_id: UUID) -> Line | None:
     """The account's line to HubSpot; None when it has no token."""
     return _line(connection(account_id) or Connection(account_id=account_id))

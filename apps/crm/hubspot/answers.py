@@ -24,6 +24,7 @@ _TRANSIENT = frozenset({408, 421, 425, _LOCKED, _MOVING})
 _LOCK_SECONDS = 2.0
 # Whatever an answer says, HubSpot is asked again within two days.
 LONGEST_SECONDS = 172_800.0
+LONGEST_INTERVAL_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,9 @@ def answer_of(status: int, headers: Mapping[str, str], raw: bytes) -> Answer:
     answer = as_object(body)
     return Answer(
         status=status,
-        records=tuple(_record(one) for one in as_list(answer.get("results"))),
+        records=tuple(
+            record for record in map(_record, as_list(answer.get("results"))) if _is_id(record.id)
+        ),
         faults=tuple(_fault(one) for one in as_list(answer.get("errors"))),
         says_nothing="results" not in answer and "errors" not in answer,
         body=answer,
@@ -238,6 +241,11 @@ def _milliseconds(value: Any) -> int:
     return round(moment.timestamp() * 1000) if moment.tzinfo else 0
 
 
+def _is_id(text: str) -> bool:
+    """Whether it may be a record's: anything else is no record that we could name to HubSpot again."""
+    return 0 < len(text) <= 40 and text.isascii() and text.isalnum()
+
+
 def _fault(found: Any) -> Fault:
     """From a body or one of its `errors`; every member of either is optional."""
     error = as_object(found)
@@ -285,10 +293,11 @@ def _with_scopes(body: Mapping[str, Any], detail: str) -> str:
 
 
 def _limits(headers: Mapping[str, str]) -> Limits:
+    """A limit by which nothing could ever be asked again is none."""
     interval = _number(headers.get("X-HubSpot-RateLimit-Interval-Milliseconds"))
     return Limits(
-        calls=_number(headers.get("X-HubSpot-RateLimit-Max")),
-        interval_seconds=interval / 1000 if interval else None,
+        calls=_number(headers.get("X-HubSpot-RateLimit-Max")) or None,
+        interval_seconds=min(interval / 1000, LONGEST_INTERVAL_SECONDS) if interval else None,
         daily=_number(headers.get("X-HubSpot-RateLimit-Daily")),
         daily_remaining=_number(headers.get("X-HubSpot-RateLimit-Daily-Remaining")),
     )
@@ -306,7 +315,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         pass
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         return None

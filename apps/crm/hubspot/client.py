@@ -7,9 +7,10 @@ Source of the formats:
 https://developers.hubspot.com/docs/api-reference/latest/crm/objects/contacts/guide
 """
 
+import io
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from types import ModuleType
@@ -33,6 +34,10 @@ from apps.crm.hubspot.answers import (
 
 MAX_BATCH = 100
 CONNECT_SECONDS, READ_SECONDS = 3.05, 20.0
+# When a whole answer has to be there; with one more silence it is shorter than the leases of who calls.
+WHOLE_SECONDS = 24.0
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+CHUNK_BYTES = 65_536
 # Connections kept open; at least as many as threads that sync at once.
 POOL_SIZE = 8
 
@@ -230,9 +235,49 @@ def _with_emails(properties: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(("email", "hs_additional_emails", *properties)))
 
 
+class _Pool(urllib3.PoolManager):
+    """Reads answers whole, within a bound of time and size: one that drips would outlast every lease."""
+
+    def request(self, *args: Any, **options: Any) -> urllib3.BaseHTTPResponse:
+        deadline = time.monotonic() + WHOLE_SECONDS
+        response = super().request(*args, **{**options, "preload_content": False})
+        try:
+            body = b"".join(_chunks(response, deadline))
+        except BaseException:
+            response.close()
+            raise
+        response.release_conn()
+        return urllib3.HTTPResponse(
+            io.BytesIO(body),  # as bytes an empty body would be None
+            headers=response.headers,
+            status=response.status,
+            reason=response.reason,
+            decode_content=False,
+        )
+
+
+class AnswerTooLarge(urllib3.exceptions.HTTPError):
+    """HubSpot sends more than any answer to our calls can be."""
+
+
+class AnswerTooSlow(urllib3.exceptions.HTTPError):
+    """HubSpot's answer does not come to an end."""
+
+
+def _chunks(response: urllib3.BaseHTTPResponse, deadline: float) -> Iterator[bytes]:
+    left = MAX_ANSWER_BYTES
+    while chunk := response.read1(CHUNK_BYTES):
+        left -= len(chunk)
+        if left < 0:
+            raise AnswerTooLarge
+        if time.monotonic() > deadline:
+            raise AnswerTooSlow
+        yield chunk
+
+
 @cache
-def _pool() -> urllib3.PoolManager:
-    return urllib3.PoolManager(num_pools=4, maxsize=POOL_SIZE, retries=urllib3.Retry(0))
+def _pool() -> _Pool:
+    return _Pool(num_pools=4, maxsize=POOL_SIZE, retries=urllib3.Retry(0))
 
 
 @lru_cache(maxsize=256)

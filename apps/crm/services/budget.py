@@ -14,10 +14,11 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import F, Value
-from django.db.models.functions import Greatest, Now
+from django.db.models.functions import Greatest, Least, Now
 
 from apps.crm.enums import PortalStatus
 from apps.crm.hubspot.answers import (
+    LONGEST_SECONDS,
     DailyLimitReached,
     HubSpotError,
     Limits,
@@ -110,7 +111,10 @@ def failed(permit: Permit, error: HubSpotError, resets_at: datetime | None = Non
     status, seconds = _verdict(permit, error)
     resume: Any = Now() + timedelta(seconds=seconds)
     if status == PortalStatus.PARKED and resets_at is not None and error.retry_after is None:
-        resume = Greatest(Value(resets_at), Now() + timedelta(seconds=MARGIN_SECONDS))
+        latest = Now() + timedelta(seconds=LONGEST_SECONDS)
+        resume = Least(
+            Greatest(Value(resets_at), Now() + timedelta(seconds=MARGIN_SECONDS)), latest
+        )
     if not permit.is_probe:  # of several calls at once, the longest wait holds
         resume = Greatest(F("resume_at"), resume)
     rows = Portal.objects.filter(pk=permit.key)

@@ -97,7 +97,8 @@ def check_next() -> bool:
     if not claimed:
         return False
     (owed,) = claimed
-    line, token = selectors.line(owed.account_id), selectors.access_token(owed.account_id)
+    line = selectors.line(owed.account_id)
+    token = selectors.token_of(owed.account_id, line.portal_key) if line else None
     if line is None or token is None:
         _settle(owed, due_at=None, error="There is no token to ask HubSpot with.")
         return True

@@ -56,7 +56,7 @@ def _sync(line: Line) -> bool:
     rows = SoldDeal.objects.annotate(call=_call_needed(line))
     if set_aside(line, rows.filter(call=Call.MAKE_DEALS), LOOKED_AT):
         return True
-    token = selectors.access_token(line.account_id)
+    token = selectors.token_of(line.account_id, line.portal_key)
     if token is None or not _is_prepared(HubSpot(token), line):
         return False
     batch = take_batch(DEALS, line, rows, _ORDER)

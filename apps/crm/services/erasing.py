@@ -167,7 +167,8 @@ def _go_on(owed: Erasure, last: str, then: Mapping[str, Any]) -> None:
 
 
 def _delete_contact(owed: Erasure) -> None:
-    line, token = selectors.line(owed.account_id), selectors.access_token(owed.account_id)
+    line = selectors.line(owed.account_id)
+    token = selectors.token_of(owed.account_id, line.portal_key) if line else None
     if line is None or token is None:
         _settle(owed, due_at=Now() + WITHOUT_TOKEN)
         return

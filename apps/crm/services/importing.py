@@ -144,7 +144,8 @@ def _unless_paused(wait: timedelta) -> Case:
 
 
 def _connected(account_id: UUID) -> tuple[Line, HubSpot]:
-    line, token = selectors.line(account_id), selectors.access_token(account_id)
+    line = selectors.line(account_id)
+    token = selectors.token_of(account_id, line.portal_key) if line else None
     if line is None or token is None:
         raise ConnectionNotFound("There is no connection to HubSpot; PUT /crm/connection makes it.")
     return line, HubSpot(token)

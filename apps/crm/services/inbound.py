@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from apps.common import clock
 from apps.common.actor import system
 from apps.common.wakeups import wake_on_commit
 from apps.crm import selectors
@@ -38,6 +39,8 @@ INBOUND = "crm.inbound"
 KEPT = timedelta(days=3)
 TRIM_BATCH = 5000
 BATCH = 500
+# So much may HubSpot's clock be ahead of ours.
+AHEAD = timedelta(minutes=5)
 AFTER_FAILURE = timedelta(minutes=1)
 
 log = structlog.get_logger(__name__)
@@ -45,12 +48,15 @@ log = structlog.get_logger(__name__)
 
 @transaction.atomic
 def receive(*, told: Sequence[Told]) -> None:
-    """Keep what HubSpot told, once however often it does."""
+    """Keep what HubSpot told, once however often it does. What is said to come from later counts as of
+    now: else nothing newer of that property would ever be heard again."""
+    latest = clock.now() + AHEAD
     Notice.objects.bulk_create(
         [
             Notice(
                 **{name: getattr(one, name) for name in Told.__slots__}
                 | {"merged_ids": list(one.merged_ids)}
+                | {"occurred_at": min(one.occurred_at, latest)}
             )
             for one in told
         ],
@@ -65,7 +71,7 @@ def identify_portals() -> None:
     if not Notice.objects.filter(due_at__lte=Now()).exists():
         return
     for key, account_id in selectors.unidentified_portals().items():
-        token = selectors.access_token(account_id) if account_id else settings.HUBSPOT_ACCESS_TOKEN
+        token = selectors.token_of(account_id, key) if account_id else settings.HUBSPOT_ACCESS_TOKEN
         permit = budget.take(key) if token else None
         if token is None or permit is None:
             continue
@@ -156,7 +162,8 @@ def _take_over(notice: Notice, contact: Contact, customer: Customer) -> NoticeOu
     altered: dict[str, tuple[Any, Any]] | None = {}
     if notice.value != own:
         altered = taken_over(customer, field[name], notice.value)
-    columns["acknowledged"] = {**contact.acknowledged, name: notice.value}
+    if altered is not None or own:  # of what HubSpot was never told anything is left alone
+        columns["acknowledged"] = {**contact.acknowledged, name: notice.value}
     Contact.objects.filter(pk=contact.pk).update(**columns)
     if contact.state == SyncState.FAILED:  # it may be what HubSpot would not take
         owe([contact.pk])

@@ -24,6 +24,12 @@ LONGEST_WAIT_SECONDS = 600.0
 MAX_FAILURES = 5
 # They concern every customer that has the property, so no batch is searched for the one to blame.
 _OF_THE_MAPPING = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})
+# What is told of a customer whose contact has given up its address for another one's sake.
+_ROOM_MADE: dict[str, Any] = {
+    "reason": "EMAIL_PASSED_ON",
+    "property_name": EMAIL,
+    "detail": "Its last e-mail is another customer's by now, whose last one it gets next.",
+}
 
 
 def judge(line: Line, call: Call, parcels: Sequence[Parcel], answer: Answer) -> list[Verdict]:
@@ -159,14 +165,14 @@ class _Judge:
         if holders.setdefault(record.id, parcel.id) != parcel.id:
             return self._shared(parcel, record.id)
         present = {**parcel.contact.acknowledged, **parcel.payload}
-        return Verdict(
-            parcel,
-            Outcome.SYNCED,
-            SyncState.SYNCED,
-            contact_id=record.id,
-            portal_key=self._line.portal_key,
-            acknowledged={name: value for name, value in present.items() if value != ""},
-        )
+        known: dict[str, Any] = {
+            "contact_id": record.id,
+            "portal_key": self._line.portal_key,
+            "acknowledged": {name: value for name, value in present.items() if value != ""},
+        }
+        if parcel.payload.get(EMAIL) == "" and parcel.wanted[EMAIL]:
+            return Verdict(parcel, Outcome.WAITING, due_in=0.0, **known, **_ROOM_MADE)
+        return Verdict(parcel, Outcome.SYNCED, SyncState.SYNCED, **known)
 
     def _faulty(self, parcel: Parcel, fault: Fault) -> Verdict:
         contact = parcel.contact

@@ -1,7 +1,7 @@
 """What is on its way to HubSpot for one customer, and what a call came to for it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from apps.crm.enums import Call, Outcome, SyncState
 from apps.crm.models import Contact, Customer
 from apps.crm.selectors import Line
 from apps.crm.services.mapping import EMAIL, targets, wanted_of
+from apps.crm.services.rings import Wish, who_gives_way
 
 _ERRORS = (Outcome.CONFLICT, Outcome.REJECTED, Outcome.WAITING)
 
@@ -88,12 +89,34 @@ class Verdict:
 
 def parcels_of(line: Line, call: Call, contacts: Sequence[Contact]) -> list[Parcel]:
     """What each of the claimed contacts is to be sent by `call`; nothing of one erased meanwhile."""
+    for (
+        contact
+    ) in contacts:  # what was confirmed of properties that are mapped no more is not known
+        kept = {*targets(line.mapping)} & contact.acknowledged.keys()
+        contact.acknowledged = {name: contact.acknowledged[name] for name in kept}
     ids = [contact.pk for contact in contacts]
     wanted = wanted_of(Customer.objects.filter(pk__in=ids, erased_at=None), line.mapping)
-    return [
+    parcels = [
         Parcel(contact, wanted[contact.pk], _payload(line, call, contact, wanted[contact.pk]))
         for contact in sorted(contacts, key=lambda contact: contact.pk)
         if contact.pk in wanted
+    ]
+    return _making_way(line, parcels) if call == Call.UPDATE else parcels
+
+
+def _making_way(line: Line, parcels: Sequence[Parcel]) -> list[Parcel]:
+    """Those in whose way another one is that waits for them give up their e-mail first."""
+    wishes = {
+        parcel.id: Wish(parcel.contact.acknowledged[EMAIL], parcel.wanted[EMAIL])
+        for parcel in parcels
+        if EMAIL in parcel.payload and parcel.contact.acknowledged.get(EMAIL)
+    }
+    giving_way = who_gives_way(line, wishes) if wishes else set()
+    return [
+        replace(parcel, payload={**parcel.payload, EMAIL: ""})
+        if parcel.id in giving_way
+        else parcel
+        for parcel in parcels
     ]
 
 

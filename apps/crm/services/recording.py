@@ -15,6 +15,7 @@ from prometheus_client import Counter
 from apps.accounts.models import Account
 from apps.common import clock, mail
 from apps.common.actor import system
+from apps.common.retries import retried
 from apps.crm.enums import Call, Outcome, SyncState
 from apps.crm.events import CUSTOMER_SYNC_FAILED, CUSTOMER_SYNCED, Standing, customer_object
 from apps.crm.hubspot.answers import Answer, HubSpotError
@@ -38,6 +39,7 @@ UPDATE crm_contact AS c SET sending = v.noted,
       FROM jsonb_array_elements_text(v.sent) n)
   FROM jsonb_to_recordset(%s::jsonb) AS v(id uuid, noted jsonb, sent jsonb)
  WHERE c.id = v.id AND c.lease_id = %s
+RETURNING c.id
 """
 
 _RECORD = """
@@ -78,14 +80,17 @@ class Round:
     seconds: float = 0.0
 
 
-def note_sending(lease_id: UUID, parcels: Sequence[Parcel]) -> None:
-    """Before anything is sent: from now on HubSpot may have it, whatever becomes of this process."""
+def note_sending(lease_id: UUID, parcels: Sequence[Parcel]) -> list[Parcel]:
+    """Before anything is sent: from now on HubSpot may have it, whatever becomes of this process. Returns
+    those that may go: not one that was erased since it was claimed, whose contact nobody would delete."""
     rows = [
         {"id": str(parcel.id), "noted": parcel.noted, "sent": list(parcel.payload)}
         for parcel in parcels
     ]
     with connection.cursor() as cursor:
         cursor.execute(_NOTE, [orjson.dumps(rows).decode(), lease_id])
+        noted = {row[0] for row in cursor.fetchall()}
+    return [parcel for parcel in parcels if parcel.id in noted]
 
 
 def release(lease_id: UUID, parcels: Sequence[Parcel]) -> None:
@@ -95,12 +100,14 @@ def release(lease_id: UUID, parcels: Sequence[Parcel]) -> None:
     )
 
 
+@retried
 @transaction.atomic
 def record_unsent(account_id: UUID, lease_id: UUID, verdicts: Sequence[Verdict]) -> None:
     """Customers for which no call was needed."""
     _write(account_id, lease_id, verdicts)
 
 
+@retried
 @transaction.atomic
 def record_answer(made: Round, verdicts: Sequence[Verdict], answer: Answer) -> None:
     """What became of the customers of a call that HubSpot answered."""
@@ -110,6 +117,7 @@ def record_answer(made: Round, verdicts: Sequence[Verdict], answer: Answer) -> N
     budget.succeeded(made.permit, answer.limits, changed=changed)
 
 
+@retried
 @transaction.atomic
 def record_failure(
     made: Round,

@@ -50,7 +50,8 @@ class Difference:
 def differences(*, account_id: UUID, only_there: bool = False) -> Iterator[Difference]:
     """Every difference, customer by customer; with `only_there` also the contacts that are no customer's.
     Raises ConnectionNotFound, HubSpotError."""
-    line, token = selectors.line(account_id), selectors.access_token(account_id)
+    line = selectors.line(account_id)
+    token = selectors.token_of(account_id, line.portal_key) if line else None
     if line is None or token is None:
         raise ConnectionNotFound("There is no connection to HubSpot; PUT /crm/connection makes it.")
     comparison = _Comparison(line, HubSpot(token))

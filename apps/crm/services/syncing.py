@@ -66,7 +66,7 @@ def _sync_alone(line: Line) -> bool:
 
 
 def _sync(line: Line) -> bool:
-    token = selectors.access_token(line.account_id)
+    token = selectors.token_of(line.account_id, line.portal_key)
     contacts = Contact.objects.annotate(call=_call_needed(line))
     batch = take_batch(SYNC, line, contacts, _ORDER) if token else None
     if token is None or batch is None:
@@ -135,7 +135,10 @@ def _fitting(lease_id: UUID, parcels: Sequence[Parcel]) -> list[Parcel]:
 
 def _deliver(hubspot: HubSpot, line: Line, made: Round, parcels: Sequence[Parcel]) -> None:
     if made.call != Call.LOOKUP:
-        recording.note_sending(made.lease_id, parcels)
+        parcels = recording.note_sending(made.lease_id, parcels)
+    if not parcels:  # whoever they are was erased meanwhile
+        budget.give_back(made.permit)
+        return
     started = time.monotonic()
     try:
         answer = _ask(hubspot, line, made.call, parcels)
