@@ -72,6 +72,7 @@ PAGES: dict[str, Page] = {
     "crm.Portal": _RECORD,
     "crm.SyncAttempt": _RECORD,
     "crm.ContactImport": _OPERATED,
+    "crm.SoldDeal": _OPERATED,
     "crm.Erasure": _OPERATED,
     "datafetch.Stream": _OPERATED,
     "datafetch.Run": _RECORD,

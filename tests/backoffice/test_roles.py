@@ -1,5 +1,6 @@
 """Who may do what: the table of roles against what there is."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from apps.accounts.models import User
 from apps.backoffice.roles import PAGES, Page, Role, establish_roles, permissions_of
@@ -143,7 +145,9 @@ def test_a_group_of_ones_own_is_left_alone() -> None:
 
 
 @pytest.mark.slow
-def test_preparing_makes_the_roles() -> None:
+def test_preparing_makes_the_roles(settings: Settings, tmp_path: Path) -> None:
+    settings.STATIC_ROOT = tmp_path
+
     call_command("prepare")
 
     assert set(Group.objects.values_list("name", flat=True)) == set(Role)
