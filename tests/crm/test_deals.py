@@ -1,6 +1,5 @@
 """Deals that were sold become HubSpot's, once each, with the contact of their buyer."""
 
-
 import pytest
 
 from apps.crm.handlers import on_sales
