@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
 WIDTH, HEIGHT = 240, 56
 GAP = 2
 
@@ -50,6 +53,33 @@ class Chart:
     most: str = ""
     width: int = WIDTH
     height: int = HEIGHT
+
+    @property
+    def svg(self) -> SafeString:
+        """Its markup; written here, because a template takes many times as long for as many shapes."""
+        said = 'aria-hidden="true"'
+        if self.title:
+            label = escape(f"{self.title}, the last 24 hours: {self.most or 'nothing'}")
+            said = f'role="img" aria-label="{label}"'
+        shapes = "".join([*map(self._column, self.columns), *map(_polyline, self.lines)])
+        return mark_safe(  # noqa: S308 - of numbers, our own words and what is escaped above
+            f'<svg viewBox="0 0 {self.width} {self.height}" preserveAspectRatio="none" {said}>'
+            f"{shapes}</svg>"
+        )
+
+    def _column(self, column: Column) -> str:
+        title = f"<title>{escape(column.title)}</title>" if column.title else ""
+        bars = "".join(map(_rectangle, column.bars))
+        hit = _rectangle(Bar("hit", column.x, 0, column.width, self.height))
+        return f"<g>{title}{hit}{bars}</g>"
+
+
+def _rectangle(bar: Bar) -> str:
+    return f'<rect class="{bar.kind}" x="{bar.x}" y="{bar.y}" width="{bar.width}" height="{bar.height}"/>'
+
+
+def _polyline(line: Line) -> str:
+    return f'<polyline class="{line.kind}" points="{line.points}"/>'
 
 
 def columns(

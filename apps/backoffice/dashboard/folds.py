@@ -6,7 +6,7 @@ by member.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection
@@ -114,7 +114,7 @@ _WORDS = {
 }
 
 
-def parameters(start: datetime, end: datetime) -> dict[str, object]:
+def parameters(start: datetime, end: datetime) -> dict[str, Any]:
     """What each statement is given, to count what was made from `start` until before `end`."""
     return {**_WORDS, "low": uuid7_floor(start), "high": uuid7_floor(end)}
 

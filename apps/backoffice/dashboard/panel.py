@@ -4,7 +4,7 @@ A panel says itself how it is: its notes are what somebody should look at, and i
 them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -76,8 +76,7 @@ class Table:
     """The first few of something."""
 
     head: tuple[str, ...]
-    rows: list[tuple[Cell, ...]]
-    caption: str = ""
+    rows: Sequence[tuple[Cell, ...]]
 
 
 @dataclass(frozen=True, slots=True)

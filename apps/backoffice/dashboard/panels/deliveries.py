@@ -112,7 +112,7 @@ def _waiting(panel: Panel) -> list[Stat]:
             level=Level.TROUBLE if oldest > LATE_SECONDS else Level.FINE,
         ),
         Stat(
-            "To be tried again",
+            "To retry",
             number(retries),
             url=f"{panel.url}?status__exact={DeliveryStatus.PENDING.value}",
         ),

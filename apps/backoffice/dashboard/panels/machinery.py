@@ -35,7 +35,7 @@ LAGGING_EVENTS = 1000
 LATE_RUNS, LATE_SECONDS = 10, 120.0
 
 _LAG = """
-SELECT c.name, n.position - c.position, c.failures FROM events_consumer c, events_counter n
+SELECT c.name, greatest(n.position - c.position, 0), c.failures FROM events_consumer c, events_counter n
  ORDER BY c.failures DESC, 2 DESC LIMIT 1
 """
 

@@ -61,32 +61,28 @@ def _out() -> int:
 
 def _lowest() -> Table:
     """The first of those that are low, those with least left."""
-    found = (
-        Stock.objects.filter(is_low=True)
-        .order_by(F("on_hand") - F("reserved"))
-        .values_list(
-            "product_id",
-            "product__sku",
-            "product__name",
-            "on_hand",
-            "reserved",
-            "low_stock_threshold",
-        )[:MOST_SHOWN]
+    low = list(
+        Stock.objects.filter(is_low=True).order_by(F("on_hand") - F("reserved"), "pk")[:MOST_SHOWN]
     )
+    products = Product.objects.in_bulk([stock.pk for stock in low])
     rows = []
-    for product_id, sku, name, on_hand, reserved, threshold in found:
-        left = on_hand - reserved
-        share = left / threshold if threshold else 0.0
-        kind = "warn" if left else "bad"
+    for stock in low:
+        product, threshold = products[stock.pk], stock.low_stock_threshold
+        share = stock.available / threshold if threshold else 0.0
+        chart = charts.meter(share, "warn" if stock.available else "bad")
         rows.append(
             (
                 Cell(
-                    sku,
-                    reverse("admin:orders_product_change", args=[product_id]),
-                    detail=name,
+                    product.sku,
+                    reverse("admin:orders_product_change", args=[product.pk]),
+                    detail=product.name,
                 ),
-                Cell("", chart=charts.meter(share, kind)),
-                Cell(f"{left:,}", detail=f"of {threshold:,}" if threshold else "", is_number=True),
+                Cell("", chart=chart),
+                Cell(
+                    f"{stock.available:,}",
+                    detail=f"of {threshold:,}" if threshold else "",
+                    is_number=True,
+                ),
             )
         )
     return Table(("Product", "", "Left"), rows)
