@@ -96,21 +96,22 @@ def preview(stream: Stream, *, most: int) -> Preview:
 
 
 def _reserve(stream: Stream, source: Source) -> None:
-    """Wait for the account's and the host's turn, if it is a short wait."""
-    for host, rate in (
-        (source.host, stream.rate_limit),
-        (ALL_PREVIEWS, limits.PREVIEWS_A_SECOND),
-    ):
-        seconds = budgets.reserve(stream.account_id, host, rate)
-        if seconds > limits.MAX_SLEEP:
-            wait = math.ceil(seconds)
-            detail = (
-                "One preview in two seconds, please."
-                if host == ALL_PREVIEWS
-                else f"{source.host} is not to be asked before: by rate_limit, or because it said so."
-            )
-            raise PreviewTooSoon(f"{detail} Go on in {wait} s.", retry_after=wait)
-        time.sleep(seconds)
+    """Take the account's turn, which nobody waits for, and the host's, if it is a short wait."""
+    account_id = stream.account_id
+    wait = budgets.reserve(account_id, ALL_PREVIEWS, None)
+    if wait > 0:
+        raise _too_soon("One preview in two seconds, please.", wait)
+    budgets.reserve(account_id, ALL_PREVIEWS, limits.PREVIEWS_A_SECOND)
+    wait = budgets.reserve(account_id, source.host, stream.rate_limit)
+    if wait > limits.MAX_SLEEP:
+        detail = f"{source.host} is not to be asked before: by rate_limit, or because it said so."
+        raise _too_soon(detail, wait)
+    time.sleep(wait)
+
+
+def _too_soon(detail: str, seconds: float) -> PreviewTooSoon:
+    wait = math.ceil(seconds)
+    return PreviewTooSoon(f"{detail} Go on in {wait} s.", retry_after=wait)
 
 
 class _Look:
