@@ -52,7 +52,7 @@ def deliveries_of(request: HttpRequest, subject: UUID) -> Panel | None:
     """The newest deliveries of these events; or those of the event that it is."""
     if not may_view(request, Delivery):
         return None
-    newest = Delivery.objects.select_related("endpoint").order_by("-id")
+    newest = Delivery.objects.select_related("endpoint").defer("endpoint__secret").order_by("-id")
     deliveries = list(newest.filter(subject=subject)[:LIMIT])
     deliveries = deliveries or list(newest.filter(event_id=subject)[:LIMIT])
     rows = [

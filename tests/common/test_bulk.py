@@ -15,7 +15,7 @@ from apps.common import bulk
 from apps.common.actor import Actor, ActorKind, system
 from apps.common.bulk import Operation
 from apps.common.errors import Conflict, Invalid
-from apps.common.models import BulkAction
+from apps.common.models import BulkAction, BulkItem
 from tests.conftest import MakeAccount
 from tests.support.concurrency import concurrently
 from tests.support.process import ROOT, database_url
@@ -188,7 +188,7 @@ def test_killed_in_the_middle_nothing_is_lost_or_done_twice(make_account: MakeAc
     action = BulkAction.objects.create(
         operation=DYING, title="Die", total=40, inputs={}, actor=system("tests").as_json()
     )
-    action.items.bulk_create([bulk.BulkItem(action=action, object_id=str(pk)) for pk in ids])
+    action.items.bulk_create([BulkItem(action=action, object_id=str(pk)) for pk in ids])
 
     for _ in range(5):
         assert run_dying("7") == -signal.SIGKILL

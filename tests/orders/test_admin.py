@@ -238,8 +238,8 @@ def test_a_choice_of_nothing_does_nothing(office: Client, shop: Shop) -> None:
             "/admin/orders/order/act/confirm/", {"_selected_action": chosen}, follow=True
         )
         assert "Nothing is chosen that is still there." in answer.content.decode()
-    for chosen in ("", "x", "a/b"):
-        answer = office.get("/admin/orders/order/act/confirm/", {"_selected_action": chosen})
+    for one in ("", "x", "a/b"):
+        answer = office.get("/admin/orders/order/act/confirm/", {"_selected_action": one})
         assert "Nothing is chosen that is still there." in answer.content.decode()
 
 

@@ -87,7 +87,9 @@ class Action:
             return {}
         form = self.form(inputs)
         if not form.is_valid():
-            raise Invalid(" ".join(error for errors in form.errors.values() for error in errors))
+            raise Invalid(
+                " ".join(str(error) for errors in form.errors.values() for error in errors)
+            )
         return form.cleaned_data
 
 
@@ -182,6 +184,7 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
             "title": f"{action.title}: {self.opts.verbose_name_plural}",
             "opts": self.opts,
             "action": action,
+            "button_variant": "danger" if action.variant is ActionVariant.DANGER else "primary",
             "form": form or (action.form() if action.form else None),
             "count": count,
             "noun": self.opts.verbose_name if count == 1 else self.opts.verbose_name_plural,

@@ -54,7 +54,7 @@ class BaseModelAdmin(ActingAdmin):
     editable: tuple[str, ...] = ()
     search_ids: tuple[str, ...] = ()
     search_accounts: tuple[str, ...] = ()
-    sortable_by: tuple[str, ...] = ()
+    sortable_by = ()
     paginator = UncountedPaginator
     show_full_result_count = False
     list_per_page = 50

@@ -52,7 +52,7 @@ def _is_unpaid(invoice: Invoice) -> bool:
 class DocumentAdmin(BaseModelAdmin):
     """Rows that are documents too."""
 
-    readonly_fields = ("document",)
+    readonly_fields: tuple[str, ...] = ("document",)
 
     def make_pdf(self, document: Any) -> bytes:
         """The document as a PDF; every page of a kind of document says how."""

@@ -187,7 +187,7 @@ class EndpointAdmin(BaseModelAdmin):
             account_id=endpoint.account_id,
             endpoint_id=endpoint.pk,
             since=clock.now() - timedelta(hours=hours),
-            only=only,
+            only=ReplayOnly(only),
         )
         return f"{endpoint} is sent {started.total:,} events again (replay {started.id})."
 
