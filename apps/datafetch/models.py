@@ -248,7 +248,7 @@ class Page(models.Model):
     body_bytes = models.BigIntegerField(help_text="Of the body, unpacked.")
     record_count = models.PositiveIntegerField()
     keys = ArrayField(
-        models.BigIntegerField(), help_text="Of each record's key, the first 64 bits of its MD5."
+        models.BigIntegerField(), help_text="Of each record's key, its hashtextextended."
     )
     cursor_value: "models.JSONField[Any, Any]" = models.JSONField(
         null=True, help_text="The greatest on the page."

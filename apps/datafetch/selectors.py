@@ -16,6 +16,16 @@ from apps.datafetch.models import Consumer, Page, Record, Rejected, Run, SchemaV
 EXCERPT = 300
 
 
+class Version(NamedTuple):
+    """A version of a record as it is served; `data` is JSON."""
+
+    offset: int
+    key: str
+    data: str
+    fetched_at: datetime
+    change: str
+
+
 def streams(account_id: UUID) -> QuerySet[Stream]:
     """The streams of an account, with how each fares."""
     return Stream.objects.filter(account_id=account_id, deleted_at=None).select_related(
@@ -139,7 +149,7 @@ def newest_versions(
     return sorted(found, key=lambda record: -record.offset)[:most]
 
 
-def next_records(rows: QuerySet[Record], *, after: int, most: int) -> list[Record]:
+def next_records(rows: QuerySet[Record], *, after: int, most: int) -> list[Version]:
     """The first `most` of `rows` past an offset, or fewer that fill CHUNK_BYTES (but one at least).
 
     Sizes are looked at first: a hundred records may have a hundred megabytes.
@@ -152,12 +162,14 @@ def next_records(rows: QuerySet[Record], *, after: int, most: int) -> list[Recor
         if end is not None and total > CHUNK_BYTES:
             break
         end = offset
-    return list(later.filter(offset__lte=end)) if end is not None else []
+    if end is None:
+        return []
+    return list(map(Version._make, later.filter(offset__lte=end).values_list(*Version._fields)))
 
 
 def records_in_chunks(
     rows: QuerySet[Record], *, after: int, most: int | None
-) -> Iterator[list[Record]]:
+) -> Iterator[list[Version]]:
     """`rows` past an offset, up to `most`, a chunk at a time: each is a read of its own, so that no
     transaction stays open however long the reader takes."""
     left = most

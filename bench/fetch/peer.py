@@ -5,8 +5,8 @@ import os
 import sys
 from urllib.parse import urlsplit
 
-import dlt
-from dlt.sources.rest_api import rest_api_source
+import dlt  # type: ignore[import-not-found]
+from dlt.sources.rest_api import rest_api_source  # type: ignore[import-not-found]
 
 from bench.measuring import cost_of, tell
 

@@ -9,13 +9,13 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from apps.datafetch.api.exports import META, columns
-from apps.datafetch.models import Record
+from apps.datafetch.selectors import Version
 from apps.datafetch.sources.forms import Form
 
 _META_TYPES = (pa.int64(), pa.string(), pa.string(), pa.timestamp("us", tz="UTC"))
 
 
-def as_parquet(chunks: Iterable[list[Record]], form: Form) -> Iterator[bytes]:
+def as_parquet(chunks: Iterable[list[Version]], form: Form) -> Iterator[bytes]:
     """A row group for each chunk. A field that has had values of one type has a column of that type; one
     of several types, or of objects and arrays, has their JSON as text."""
     named = columns(form)
@@ -61,7 +61,7 @@ _Convert = Callable[[Any], Any]
 
 
 def _batch(
-    records: list[Record], schema: Any, fields: list[str], kinds: list[tuple[Any, _Convert]]
+    records: list[Version], schema: Any, fields: list[str], kinds: list[tuple[Any, _Convert]]
 ) -> Any:
     data = [orjson.loads(one.data) for one in records]
     meta = [[getattr(one, name) for one in records] for name in META]

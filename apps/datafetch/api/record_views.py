@@ -33,7 +33,8 @@ from apps.datafetch.api.representations.records import (
 )
 from apps.datafetch.api.serializers.reading import RecordsQuery
 from apps.datafetch.errors import RecordsInvalid, StreamNotFound
-from apps.datafetch.models import Record, Stream
+from apps.datafetch.models import Stream
+from apps.datafetch.selectors import Version
 from apps.datafetch.services import consumers
 from apps.datafetch.sources import forms
 from apps.datafetch.sources.forms import Form
@@ -48,12 +49,12 @@ class Parquet(BaseRenderer):
     format = "parquet"
 
 
-def _as_parquet(chunks: Iterable[list[Record]], form: Form) -> Iterator[bytes]:
+def _as_parquet(chunks: Iterable[list[Version]], form: Form) -> Iterator[bytes]:
     lines: Iterator[bytes] = import_module("apps.datafetch.api.parquet").as_parquet(chunks, form)
     return lines
 
 
-_FILES: dict[str, Callable[[Iterable[list[Record]], Form], Iterator[bytes]]] = {
+_FILES: dict[str, Callable[[Iterable[list[Version]], Form], Iterator[bytes]]] = {
     Ndjson.media_type: ndjson,
     Csv.media_type: comma_separated,
     Parquet.media_type: _as_parquet,
@@ -161,11 +162,11 @@ def _start(stream: Stream, query: dict[str, Any]) -> int:
 class _Counted:
     """Chunks of records, and the last offset that was among them."""
 
-    def __init__(self, chunks: Iterator[list[Record]]) -> None:
+    def __init__(self, chunks: Iterator[list[Version]]) -> None:
         self._chunks = chunks
         self.end: int | None = None
 
-    def __iter__(self) -> Iterator[list[Record]]:
+    def __iter__(self) -> Iterator[list[Version]]:
         for records in self._chunks:
             self.end = records[-1].offset
             yield records

@@ -11,7 +11,8 @@ from apps.datafetch import selectors
 from apps.datafetch.enums import Edge
 from apps.datafetch.errors import ConsumerInvalid, ConsumerMoved, ConsumerNotFound, TooManyConsumers
 from apps.datafetch.limits import CONSUMERS_PER_STREAM
-from apps.datafetch.models import Consumer, Record, Stream
+from apps.datafetch.models import Consumer, Stream
+from apps.datafetch.selectors import Version
 
 
 class Standing(NamedTuple):
@@ -38,7 +39,7 @@ def registered(of: Stream, name: str) -> Consumer:
 
 
 @transaction.atomic
-def take(of: Stream, name: str, *, most: int) -> tuple[list[Record], int]:
+def take(of: Stream, name: str, *, most: int) -> tuple[list[Version], int]:
     """What it has not read yet, up to `most`, and move it past that; and the offset where it then is.
 
     Clients that read as one consumer at the same time wait for each other and share the records.

@@ -128,7 +128,7 @@ class _Reading(Turn):
             greatest=greater(before.greatest, fetched.greatest),
             digest=fetched.digest.hex(),
         )
-        storing.store(self.stream, self.progress, self.run, fetched, after)
+        storing.store(self.stream, self.progress, self.run, fetched, after, self.held)
         self.checkpoint = after
 
     def _fetch(self, before: Checkpoint) -> Fetched:
@@ -143,7 +143,7 @@ class _Reading(Turn):
         answer, requests = self._ask(asked, before, known)
         if answer.status == 304 and known is not None:
             return _unchanged(asked, known, requests, answer.received)
-        digest = hashlib.blake2b(answer.body, digest_size=16).digest()
+        digest = hashlib.sha256(answer.body).digest()[:16]
         if (
             known
             and bytes(known.digest) == digest

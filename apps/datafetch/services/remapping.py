@@ -76,7 +76,9 @@ class Remapping(Turn):
             self.checkpoint = replace(before, at=None)
             return
         after = replace(before, at=_position(page), page=before.page + 1)
-        storing.store(self.stream, self.progress, self.run, self._read_again(page), after)
+        storing.store(
+            self.stream, self.progress, self.run, self._read_again(page), after, self.held
+        )
         self.checkpoint = after
 
     def finish(self) -> Checkpoint | None:

@@ -1,5 +1,6 @@
 """What a stream's records look like, version by version, and what happens when they change."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
@@ -31,21 +32,52 @@ def binding(stream: Stream, progress: Progress, run: Run, source: Source) -> For
     return forms.of_schema(version.schema)
 
 
-def keep(stream: Stream, current: Progress, run: Run, form: Form, shape: bytes) -> int | None:
-    """The number of the schema that has room for `form`, a new one if need be; the progress is locked."""
+@dataclass(slots=True)
+class Held:
+    """The newest schema as a worker has seen it last, so that it is not read with each page."""
+
+    number: int | None = None
+    form: Form = field(default_factory=dict)
+    shape: bytes = b""
+
+    def has_room(self, newest: int | None, form: Form, shape: bytes) -> bool:
+        """Whether it is the newest one still, and `form` widens it by nothing."""
+        return (
+            self.number is not None
+            and (self.number, self.shape) == (newest, shape)
+            and forms.merged(self.form, form) == self.form
+        )
+
+
+def keep(
+    stream: Stream, current: Progress, run: Run, form: Form, shape: bytes, held: Held
+) -> int | None:
+    """The number of the schema that has room for `form`, a new one if need be; the progress is locked.
+    It is `held` from now on."""
+    version = _kept(stream, current, run, form, shape)
+    if version is None:
+        return None
+    held.number, held.shape = version.number, bytes(version.shape)
+    held.form = forms.of_schema(version.schema)
+    return version.number
+
+
+def _kept(
+    stream: Stream, current: Progress, run: Run, form: Form, shape: bytes
+) -> SchemaVersion | None:
     version = newest_schema(stream)
     if version is None:
-        return _add(stream, run, 1, form, shape).number if form else None
+        return _add(stream, run, 1, form, shape) if form else None
     known = forms.of_schema(version.schema)
     wider = forms.merged(known, form)
     if wider != known and current.succeeded_at is not None:
         added = _add(stream, run, version.number + 1, wider, shape)
         _tell(stream, added.number, known, wider)
-        return added.number
+        return added
     if wider != known or bytes(version.shape) != shape:
         version.schema, version.shape = forms.as_schema(wider), shape
         version.save(update_fields=["schema", "shape"])
-    return version.number
+    return version
 
 
 def tell_of_strangers(stream: Stream, current: Progress, found: Form) -> None:

@@ -1,7 +1,8 @@
 """A page, its records and the checkpoint after it: one transaction, or nothing of it."""
 
 import gzip
-import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 import orjson
 from django.db import connection, models, transaction
 from django.db.models import F
+from psycopg import Cursor
 
 from apps.common.encryption import EncryptedTextField
 from apps.common.ids import uuid7
@@ -16,13 +18,15 @@ from apps.datafetch.limits import BRAKE_LEAST, BRAKE_SHARE, LEASE_SECONDS, MAX_R
 from apps.datafetch.models import Page, Progress, Rejected, Run, Stream
 from apps.datafetch.services import runs, schemas
 from apps.datafetch.services.checkpoints import Checkpoint
+from apps.datafetch.services.intake import Place, Taken, take_in
 from apps.datafetch.sources.forms import Form
 from apps.datafetch.sources.pagination import Position, may_shift
 from apps.datafetch.sources.shaping import Refused, Shaped
 from apps.datafetch.sources.source import Asked
 
 _LOCK = """
-SELECT p.last_offset, p.stop_requested, s.version
+SELECT p.last_offset, p.stop_requested, s.version,
+       (SELECT max(v.number) FROM datafetch_schemaversion v WHERE v.stream_id = p.id)
   FROM datafetch_progress p JOIN datafetch_stream s ON s.id = p.id
  WHERE p.id = %s AND p.lease_id = %s FOR UPDATE OF p
 """
@@ -33,7 +37,8 @@ INSERT INTO datafetch_page (id, stream_id, request, url, run_id, reading, number
   next)
 VALUES (%(id)s, %(stream_id)s, %(request)s, %(url)s, %(run_id)s, %(reading)s, %(number)s, now(), now(),
   %(etag)s, %(last_modified)s, %(shape)s, %(digest)s, %(body)s, %(body_bytes)s, %(record_count)s,
-  %(keys)s::bigint[], %(cursor_value)s::jsonb, %(next)s)
+  ARRAY(SELECT hashtextextended(key, 0) FROM json_array_elements_text(%(keys)s::json) key),
+  %(cursor_value)s::jsonb, %(next)s)
 ON CONFLICT (stream_id, request) DO UPDATE SET (url, run_id, reading, number, visited_at, fetched_at,
   etag, last_modified, shape, digest, body, body_bytes, record_count, keys, cursor_value, next)
   = (EXCLUDED.url, EXCLUDED.run_id, EXCLUDED.reading, EXCLUDED.number, EXCLUDED.visited_at,
@@ -63,12 +68,12 @@ UPDATE datafetch_progress SET last_offset = last_offset + %(added)s + %(changed)
  WHERE id = %(stream_id)s
 """
 
-# A session's own; emptied by datafetch_store, and by the commit.
-_INCOMING = """
-CREATE TEMPORARY TABLE IF NOT EXISTS datafetch_incoming (n integer, key text, hash bytea, data text)
-ON COMMIT DELETE ROWS
+
+_KNOWN = """
+SELECT id, run_id, reading, number, url, etag, last_modified, shape, digest, record_count,
+       cursor_value, next
+  FROM datafetch_page WHERE stream_id = %s AND request = %s
 """
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 class ConfigurationChanged(Exception):
@@ -94,8 +99,17 @@ class Known(NamedTuple):
 
 def known(stream_id: UUID, request: bytes) -> Known | None:
     """The newest answer to a request, if there was one."""
-    rows = Page.objects.filter(stream_id=stream_id, request=request).values_list(*Known._fields)
-    return next((Known(*row) for row in rows), None)
+    with connection.cursor() as cursor:
+        cursor.execute(_KNOWN, [stream_id, request])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    found = Known(*row)
+    greatest, following = found.cursor_value, found.next
+    return found._replace(
+        cursor_value=None if greatest is None else orjson.loads(greatest),
+        next=_decrypted(Page, "next", following),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,41 +139,55 @@ class Fetched:
     kept_by: UUID | None = None
 
 
-def key_number(key: str) -> int:
-    """The first 64 bits of a key's MD5, as datafetch_missing computes them."""
-    digest = hashlib.md5(key.encode(), usedforsecurity=False).digest()
-    return int.from_bytes(digest[:8], signed=True)
-
-
 @transaction.atomic
 def store(
-    stream: Stream, progress: Progress, run: Run, fetched: Fetched, after: Checkpoint
+    stream: Stream,
+    progress: Progress,
+    run: Run,
+    fetched: Fetched,
+    after: Checkpoint,
+    held: schemas.Held,
 ) -> None:
-    """Store a page and go on to `after`; the lease is renewed. `progress` becomes what is stored.
+    """Store a page and go on to `after`; the lease is renewed. `progress` and `held` become what is stored.
 
     Raises runs.LeaseLost, and ConfigurationChanged when the stream is not what the page was fetched by.
     """
-    with connection.cursor() as cursor:
+    with _binding_cursor() as cursor:
         cursor.execute(_LOCK, [progress.pk, progress.lease_id])
         row = cursor.fetchone()
         if row is None:
             raise runs.LeaseLost
-        last_offset, progress.stop_requested, version = row
+        last_offset, progress.stop_requested, version, newest = row
         if version != stream.version:
             raise ConfigurationChanged
-        added, changed = 0, 0
+        taken = Taken(0, 0)
         if fetched.records:
-            number = schemas.keep(stream, progress, run, fetched.form, fetched.form_shape)
-            added, changed = _take_in(
-                cursor, fetched.records, [stream.id, fetched.kept_by or run.id, last_offset, number]
+            form, shape = fetched.form, fetched.form_shape
+            if not held.has_room(newest, form, shape):
+                newest = schemas.keep(stream, progress, run, form, shape, held)
+            taken = take_in(
+                cursor,
+                Place(stream.id, fetched.kept_by or run.id, last_offset, newest),
+                fetched.records,
             )
         if fetched.unchanged is None:
             if fetched.kept_by is None:
                 cursor.execute(_KEEP_PAGE, _page_row(stream, run, fetched, after))
             _keep_refused(stream, run, fetched.refused)
             schemas.tell_of_strangers(stream, progress, fetched.strangers)
-        cursor.execute(_ADVANCE, _figures(progress, run, fetched, after, added, changed))
+        cursor.execute(_ADVANCE, _figures(progress, run, fetched, after, taken))
     progress.attempt = progress.claims = 0
+
+
+@contextmanager
+def _binding_cursor() -> Iterator[Any]:
+    """A cursor that leaves the binding of parameters to the server: a page's body goes there as it is, not
+    as text twice as long that is part of the statement."""
+    with (
+        connection.wrap_database_errors,
+        Cursor(connection.connection) as cursor,
+    ):
+        yield cursor
 
 
 @transaction.atomic
@@ -167,7 +195,7 @@ def finish(stream: Stream, progress: Progress, run: Run, reached: Checkpoint) ->
     """End a run that has read its last page; None, or where it has to make sure of what is missing."""
     current = runs.locked(progress)
     if run.full_refresh:
-        missing = _missing(stream, run, reached)
+        missing = _missing(stream, current, run, reached)
         most = max(BRAKE_SHARE * current.record_count, BRAKE_LEAST)
         if len(missing) > most and not run.allow_deletes:
             Run.objects.filter(pk=run.pk).update(deletes_held_back=len(missing))
@@ -179,30 +207,6 @@ def finish(stream: Stream, progress: Progress, run: Run, reached: Checkpoint) ->
             stale.exclude(run_id=run.id, reading=reached.reading).delete()
     runs.succeed(current, cursor_value=reached.greatest)
     return None
-
-
-def _take_in(cursor: Any, records: tuple[Shaped, ...], store_as: list[Any]) -> tuple[int, int]:
-    """How many records are new and how many changed; `store_as` is what datafetch_store asks for."""
-    cursor.execute(_INCOMING)
-    with cursor.copy("COPY datafetch_incoming (n, key, hash, data) FROM STDIN") as copy:
-        copy.write(_copied(records))
-    cursor.execute("SELECT * FROM datafetch_store(%s, %s, %s, %s)", store_as)
-    added, changed = cursor.fetchone()
-    return int(added), int(changed)
-
-
-def _copied(records: tuple[Shaped, ...]) -> bytes:
-    """Rows in COPY's text format. JSON has no raw tabs or line ends: only backslashes need care."""
-    return b"".join(
-        b"%d\t%b\t\\\\x%b\t%b\n"
-        % (
-            number,
-            record.key.translate(_ESCAPES).encode(),
-            record.hash.hex().encode(),
-            record.data.replace(b"\\", b"\\\\"),
-        )
-        for number, record in enumerate(records)
-    )
 
 
 def _page_row(stream: Stream, run: Run, fetched: Fetched, after: Checkpoint) -> dict[str, Any]:
@@ -221,23 +225,25 @@ def _page_row(stream: Stream, run: Run, fetched: Fetched, after: Checkpoint) -> 
         "body": fetched.packed or gzip.compress(fetched.body, 1, mtime=0),
         "body_bytes": len(fetched.body),
         "record_count": fetched.count,
-        "keys": [key_number(one.key) for one in fetched.records] if run.full_refresh else [],
+        "keys": orjson.dumps(
+            [one.key for one in fetched.records] if run.full_refresh else []
+        ).decode(),
         "cursor_value": orjson.dumps(fetched.greatest).decode(),
         "next": _encrypted(Page, "next", orjson.dumps(fetched.after).decode()),
     }
 
 
 def _figures(
-    progress: Progress, run: Run, fetched: Fetched, after: Checkpoint, added: int, changed: int
+    progress: Progress, run: Run, fetched: Fetched, after: Checkpoint, taken: Taken
 ) -> dict[str, Any]:
     rejected = len(fetched.refused)
     return {
         "run_id": run.id,
         "requests": fetched.requests,
         "bytes": fetched.received,
-        "added": added,
-        "changed": changed,
-        "unchanged": max(fetched.count - rejected - added - changed, 0),
+        "added": taken.new,
+        "changed": taken.changed,
+        "unchanged": max(fetched.count - rejected - taken.new - taken.changed, 0),
         "rejected": rejected,
         "shown": orjson.dumps(after.shown()).decode(),
         "visited": fetched.unchanged.id if fetched.unchanged else None,
@@ -255,6 +261,11 @@ def _encrypted(model: type[models.Model], name: str, text: str) -> Any:
     return field.get_db_prep_value(text, connection)
 
 
+def _decrypted(model: type[models.Model], name: str, value: Any) -> str | None:
+    field = cast(EncryptedTextField, model._meta.get_field(name))
+    return field.from_db_value(value, None, connection)
+
+
 def _keep_refused(stream: Stream, run: Run, refused: tuple[Refused, ...]) -> None:
     if not refused:
         return
@@ -270,8 +281,11 @@ def _keep_refused(stream: Stream, run: Run, refused: tuple[Refused, ...]) -> Non
     )
 
 
-def _missing(stream: Stream, run: Run, reached: Checkpoint) -> list[int]:
+def _missing(stream: Stream, current: Progress, run: Run, reached: Checkpoint) -> list[int]:
     """Offsets of the records that this reading did not find, nor a first one before it."""
+    found = Run.objects.values_list("records_new", flat=True).get(pk=run.pk)
+    if reached.reading == 1 and found == current.record_count:
+        return []  # all that is there came with this very reading
     sql = "SELECT m FROM datafetch_missing(%s, %s, %s) m"
     if reached.is_second_look:
         sql += (

@@ -34,6 +34,7 @@ class Turn:
         self.run = run
         self.source = source_of(stream)
         self.checkpoint = Checkpoint.of(progress) or Checkpoint.beginning(stream, progress, run)
+        self.held = schemas.Held()
         self.ends_at = time.monotonic() + limits.TURN_SECONDS
 
     def step(self) -> None:

@@ -64,7 +64,7 @@ def shape_records(
     source: Source, found: list[Any], steps: Steps, bound_to: Form | None = None
 ) -> Shape:
     """The same of records as they came."""
-    page = Shape(count=len(found))
+    page, observed = Shape(count=len(found)), forms.Observed()
     for raw in found:
         try:
             data = _data(source, raw, steps)
@@ -78,8 +78,10 @@ def shape_records(
             page.refused.append(Refused(unfit.code, unfit.detail, _excerpt(raw)))
         else:
             page.records[record.key] = record
-            forms.observe(page.form, data)
-            page.greatest = cursors.greater(page.greatest, reached)
+            observed.add(data)
+            if reached is not None:
+                page.greatest = cursors.greater(page.greatest, reached)
+    page.form = observed.form
     return page
 
 
@@ -120,7 +122,7 @@ def _shaped(source: Source, raw: Any, data: dict[str, Any], steps: Steps) -> Sha
     dumped = _dumped(data)
     if len(dumped) > MAX_RECORD_BYTES:
         raise _Unfit("too_large", f"A record has at most {MAX_RECORD_BYTES:,} bytes as JSON.")
-    digest = hashlib.blake2b(dumped, digest_size=16).digest()
+    digest = hashlib.sha256(dumped).digest()[:16]
     return Shaped(digest.hex() if key is None else key, digest, dumped)
 
 
@@ -142,6 +144,8 @@ def _key(source: Source, raw: Any, data: Any, steps: Steps) -> str | None:
             raise _Unfit("no_key", f"There is no value at primary_key {expression.text!r}.")
         parts.append(part)
     single = parts[0] if len(parts) == 1 else parts
+    if type(single) is int:
+        return str(single)
     key = single if isinstance(single, str) else orjson.dumps(single).decode()
     if len(key) > MAX_KEY_LENGTH or "\0" in key:
         raise _Unfit("key_invalid", f"A key has at most {MAX_KEY_LENGTH} characters and no NUL.")

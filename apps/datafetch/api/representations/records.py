@@ -15,8 +15,8 @@ from apps.common.schemas import (
     uuid,
 )
 from apps.datafetch.enums import Change
-from apps.datafetch.models import Record, Rejected, SchemaVersion, Stream
-from apps.datafetch.selectors import Kept
+from apps.datafetch.models import Rejected, SchemaVersion, Stream
+from apps.datafetch.selectors import Kept, Version
 from apps.datafetch.services.consumers import Standing
 
 RECORD = component(
@@ -172,7 +172,7 @@ def rejected_object(rejected: Rejected) -> dict[str, Any]:
     }
 
 
-def record_object(record: Record, data: Any) -> dict[str, Any]:
+def record_object(record: Version, data: Any) -> dict[str, Any]:
     """A version of a record; `data` stands for its JSON, however the answer holds that."""
     return {
         "offset": record.offset,
