@@ -5,7 +5,7 @@ PostgreSQL runs on another machine or was not started by `make run`.
 """
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +27,7 @@ _NAMES = (
 )
 
 
-class Usage(Counter[str]):
+class Usage(dict[str, float]):
     """Seconds of CPU by process; the difference of two is what was burnt between them."""
 
     @classmethod
@@ -41,7 +41,7 @@ class Usage(Counter[str]):
                 children = _children()
                 for child in children[supervisor]:
                     if name := _name(child):
-                        usage[name] += sum(_stat(pid)[1] for pid in _family(child, children))
+                        usage[name] = sum(_stat(pid)[1] for pid in _family(child, children))
         return usage
 
     def since(self, before: "Usage") -> "Usage":
@@ -51,8 +51,9 @@ class Usage(Counter[str]):
         """Milliseconds of CPU for each of `count` things, in all and by process."""
         if not self:
             return "not to be seen from here"
-        each = {name: seconds * 1000 / count for name, seconds in self.most_common()}
-        parts = ", ".join(f"{name} {value:.2f}" for name, value in each.items())
+        each = {name: seconds * 1000 / count for name, seconds in self.items()}
+        most = sorted(each.items(), key=lambda item: -item[1])
+        parts = ", ".join(f"{name} {value:.2f}" for name, value in most)
         return f"{sum(each.values()):.2f} ms ({parts})"
 
 
