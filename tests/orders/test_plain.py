@@ -20,7 +20,9 @@ PLAIN: dict[str, Any] = {
 
 texts = st.sampled_from(["MUG", "", " ", " a", "a\n", "a b", "\x00", "é", "\u00a0", "x" * 101])
 texts |= st.text(max_size=4) | st.sampled_from([63, 64, 100]).map(lambda length: "x" * length)
-oddities = st.none() | st.booleans() | st.floats(allow_nan=False) | st.just([]) | st.just({})
+oddities: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.just([]) | st.just({})
+)
 quantities = (
     st.integers(-1, 3) | st.sampled_from([MAX_QUANTITY, MAX_QUANTITY + 1, 2**70]) | oddities
 )
