@@ -67,7 +67,7 @@ def main(count: int = 200_000, served: int = 1_000_000, rounds: int = 3) -> None
     with remote_api(count) as base:
         found: defaultdict[str, list[Measured]] = defaultdict(list)
         for number in range(rounds):
-            first_readers = [
+            first_readers: list[tuple[str, Callable[[], Measured]]] = [
                 ("download + COPY", lambda: alone("bench.fetch.bare", "bare", f"{base}/items")),
                 *([("dlt, merge", lambda: by_dlt(peer, base))] if peer else []),
                 ("stream", lambda: by_stream(account, f"{base}/items", count)),

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Response
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response
 
 DESKTOP = {"width": 1360, "height": 850}
 PHONE = {"width": 390, "height": 800}
@@ -33,7 +33,7 @@ class Visitor:
         self.page: Page = self._context.new_page()
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self._complain(f"error: {error}"))
-        self.page.on("console", lambda said: said.type == "error" and self._complain(said.text))
+        self.page.on("console", self._hear)
         self.page.on("request", lambda request: self._look_at(request.url))
 
     def close(self) -> None:
@@ -79,6 +79,10 @@ class Visitor:
             if one["impact"] in ("serious", "critical")
             for place in one["nodes"]
         ]
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self._complain(said.text)
 
     def _complain(self, text: str) -> None:
         self.complaints.append(f"{self.page.url}: {text}")

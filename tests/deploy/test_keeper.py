@@ -16,8 +16,8 @@ from deploy.local.console import Console
 from deploy.local.errors import LocalError
 from deploy.local.keeper import Keeper
 from deploy.local.relay import Relay
-from tests.support.installation import is_alive
 from tests.support import wait_until
+from tests.support.installation import is_alive
 
 NAME = "crasher"
 

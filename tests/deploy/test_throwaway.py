@@ -13,8 +13,8 @@ import pytest
 
 from deploy.local.environment import ROOT
 from tests.deploy.conftest import on_linux, processes_on
-from tests.support.installation import is_alive
 from tests.support import wait_until
+from tests.support.installation import is_alive
 
 SHOW_ENVIRONMENT = "import json, os; print(json.dumps({**os.environ, 'COMMAND_PID': str(os.getpid())}), flush=True)"
 WAIT = f"import time; {SHOW_ENVIRONMENT}; time.sleep(60)"

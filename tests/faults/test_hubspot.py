@@ -8,8 +8,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from sandbox.demo import simulated_hubspot
-from tests.support.installation import Installation
 from tests.support import wait_until
+from tests.support.installation import Installation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -13,8 +13,8 @@ from apps.webhooks.limits import ENDPOINT_CAP, LEASE_SECONDS
 from deploy.local.processes import processes
 from deploy.local.services import free_port
 from sandbox.client import Client
-from tests.support.installation import Installation
 from tests.support import Answer, Receiver, wait_until
+from tests.support.installation import Installation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
