@@ -1,7 +1,7 @@
 """Invoices and credit notes in the back office, each with its PDF; and what a deal's invoice would be."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
@@ -52,7 +52,7 @@ def _is_unpaid(invoice: Invoice) -> bool:
 class DocumentAdmin(BaseModelAdmin):
     """Rows that are documents too."""
 
-    readonly_fields: tuple[str, ...] = ("document",)
+    readonly_fields: ClassVar[tuple[str, ...]] = ("document",)
 
     def make_pdf(self, document: Any) -> bytes:
         """The document as a PDF; every page of a kind of document says how."""
