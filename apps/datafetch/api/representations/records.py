@@ -105,6 +105,7 @@ KEPT = component(
     "StreamKeptPages",
     obj(
         {
+            "stream_id": uuid(),
             "pages": integer("With their raw bodies: a remap reads these."),
             "pages_known": integer("With those whose bodies have been trimmed."),
             "records": integer("On the pages with bodies, doubled ones counted twice."),
@@ -115,6 +116,7 @@ KEPT = component(
         }
     ),
     example={
+        "stream_id": "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9d01",
         "pages": 12,
         "pages_known": 40,
         "records": 1150,
@@ -129,6 +131,7 @@ KEPT = component(
 def kept_object(kept: Kept, stream: Stream) -> dict[str, Any]:
     """What of a stream's pages could be read again."""
     return {
+        "stream_id": str(stream.id),
         "pages": kept.pages,
         "pages_known": kept.known,
         "records": kept.records,
