@@ -27,8 +27,8 @@ _PICTURES: list[tuple[str, str, bool, str]] = [
     ("first-page", "/", False, ""),
     ("dashboard", "/admin/", False, ""),
     ("dashboard-dark", "/admin/", True, ""),
-    ("order", "/admin/orders/order/", False, "web-1003"),
-    ("endpoint", "/admin/webhooks/endpoint/", False, "Agency"),
+    ("order", "/admin/orders/order/", False, "1004"),
+    ("endpoint", "/admin/webhooks/endpoint/", False, "/agency"),
     ("swagger", "/api/docs/", False, ""),
 ]
 

@@ -81,6 +81,7 @@ def _sell_in_shops(shop: Client) -> None:
         shop.call("POST", "/storefronts", {"code": code, "name": name, "currency": "EUR"})
     for sku, name, price, stock in _PRODUCTS:
         body = {"sku": sku, "name": name, "price": price, "currency": "EUR", "stock": stock}
+        body["low_stock_threshold"] = 10
         shop.call("POST", "/products", body)
     for number in range(36):
         _order(shop, number)
@@ -88,7 +89,7 @@ def _sell_in_shops(shop: Client) -> None:
 
 def _order(shop: Client, number: int) -> None:
     """Place one and take it as far as its number says."""
-    storefront = _STOREFRONTS[number * number % 3][0]
+    storefront = _STOREFRONTS[number * 7 // 3 % 3][0]
     first = _PRODUCTS[number % len(_PRODUCTS)][0]
     second = _PRODUCTS[(number * 3 + 1) % len(_PRODUCTS)][0]
     items = [{"sku": first, "quantity": 1 + number % 3}]

@@ -31,6 +31,16 @@ GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
         ],
     ),
     (
+        "Data fetch",
+        [
+            ("datafetch.Stream", "Streams", "sync"),
+            ("datafetch.Run", "Runs", "history"),
+            ("datafetch.Consumer", "Consumers", "groups"),
+            ("datafetch.SchemaVersion", "Schemas", "schema"),
+            ("datafetch.Rejected", "Rejected records", "block"),
+        ],
+    ),
+    (
         "CRM",
         [
             ("crm.Contact", "Customers", "contacts"),
@@ -40,16 +50,6 @@ GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
             ("crm.SyncAttempt", "Attempts", "sync_alt"),
             ("crm.ContactImport", "Imports", "download"),
             ("crm.Erasure", "Erasures", "person_remove"),
-        ],
-    ),
-    (
-        "Data fetch",
-        [
-            ("datafetch.Stream", "Streams", "sync"),
-            ("datafetch.Run", "Runs", "history"),
-            ("datafetch.Consumer", "Consumers", "groups"),
-            ("datafetch.SchemaVersion", "Schemas", "schema"),
-            ("datafetch.Rejected", "Rejected records", "block"),
         ],
     ),
     (

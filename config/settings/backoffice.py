@@ -29,6 +29,7 @@ UNFOLD: dict[str, Any] = {
             "href": lambda _request: static("backoffice/favicon.svg"),
         }
     ],
+    "STYLES": [lambda _request: static("backoffice/backoffice.css")],
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "ACCOUNT": {"navigation": [{"title": "Security", "link": reverse_lazy("my_security")}]},
