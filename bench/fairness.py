@@ -26,7 +26,7 @@ from apps.events.dispatch import dispatch  # noqa: E402
 from apps.webhooks.delivering import delivering  # noqa: E402
 from apps.webhooks.models import Attempt, Due, Endpoint, Pace  # noqa: E402
 from bench.deliveries import Answering, clear, make_endpoints, make_events  # noqa: E402
-from bench.latency import report  # noqa: E402
+from bench.figures import tell_latencies  # noqa: E402
 
 ENDPOINTS = 100
 PAUSE_SECONDS = 0.2
@@ -61,7 +61,9 @@ def main(rounds: int = 30) -> None:
                 Endpoint.objects.filter(pk=targets[DEAD].pk).update(url="http://127.0.0.1:1/")
                 Endpoint.objects.filter(pk=targets[PIT].pk).update(url=pit)
             seconds = run(targets, rounds)
-            report("with a dead one and a tar pit" if is_hard else "all of them well", seconds)
+            tell_latencies(
+                "with a dead one and a tar pit" if is_hard else "all of them well", seconds
+            )
             clear()
             Pace.objects.all().delete()
     finally:

@@ -10,7 +10,8 @@ import signal
 import sys
 import time
 
-from bench.latency import PATIENCE_SECONDS, about, demo, report
+from bench.figures import tell_latencies
+from bench.latency import PATIENCE_SECONDS, about, demo
 from sandbox.client import Client
 from sandbox.receiver import Receiver
 
@@ -35,8 +36,8 @@ def main(pid: int, count: int = 100) -> None:
         finally:
             seller.call("DELETE", f"/webhook-endpoints/{endpoint['id']}")
             seller.close()
-    report("limit: POST as usual", usual)
-    report("POST with Redis frozen", frozen)
+    tell_latencies("limit: POST as usual", usual)
+    tell_latencies("POST with Redis frozen", frozen)
     print(f"slowest with Redis frozen        {max(frozen) * 1000:.1f} ms")
     if call is None:
         raise SystemExit(f"the last webhook did not arrive within {PATIENCE_SECONDS} s")

@@ -8,10 +8,9 @@ same way, from this process: what the network and the receiver cost by themselve
 import http.client
 import json
 import os
-import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from uuid import uuid4
 
 from standardwebhooks import Webhook
 
+from bench.figures import tell_latencies
 from sandbox.client import Client
 from sandbox.receiver import Received, Receiver
 
@@ -40,9 +40,8 @@ def main(count: int = 200) -> None:
             seller.call("DELETE", f"/webhook-endpoints/{endpoint['id']}")
             seller.close()
         limit = bare(receiver, endpoint["secret"], count)
-    report("request to answer", answered)
-    report("answer to webhook received", received)
-    report("limit: a bare signed POST", limit)
+    tell_latencies("POST /deals, request to answer", answered)
+    tell_latencies("webhook, answer to received", received, limit)
 
 
 def demo() -> Any:
@@ -96,14 +95,6 @@ def bare(receiver: Receiver, secret: str, count: int) -> list[float]:
         connection.getresponse().read()
         seconds.append(time.perf_counter() - started)
     return seconds
-
-
-def report(what: str, seconds: Sequence[float]) -> None:
-    cuts = statistics.quantiles(seconds, n=100)
-    print(
-        f"{what:32} p50 {cuts[49] * 1000:7.2f} ms   p95 {cuts[94] * 1000:7.2f} ms"
-        f"   p99 {cuts[98] * 1000:7.2f} ms   n={len(seconds)}"
-    )
 
 
 if __name__ == "__main__":

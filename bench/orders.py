@@ -20,20 +20,19 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
-import orjson
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from bench.cpu import Usage
-from bench.latency import demo, report
+from bench.figures import tell, tell_latencies
+from bench.latency import demo
+from bench.load import CONNECTIONS, Call, Run, closed_loop
 from config.settings.env import DATABASE_URL
 from sandbox.client import ApiError, Client
 
-CONNECTIONS = 16
 PRODUCTS = 1000
 STOREFRONT = "bench"
 PLENTY = 1_000_000_000
@@ -44,26 +43,15 @@ TABLES = ("stock", "order", "orderline", "stockmovement", "orderchange")
 Items = list[dict[str, Any]]
 
 
-class Run(NamedTuple):
-    """Seconds that each order took, and the seconds that all of them took."""
-
-    latencies: list[float]
-    seconds: float
-
-    @property
-    def per_second(self) -> float:
-        return len(self.latencies) / self.seconds
-
-
 def main(seconds: float = 10.0) -> None:
     accounts = demo()
     url, shop = accounts["base_url"], accounts["accounts"]["storefront"]
     stock_up(url, shop["api_key"])
-    asyncio.run(place(url, shop["api_key"], WARM_UP_SECONDS, two_of_many))
+    place(url, shop["api_key"], WARM_UP_SECONDS, two_of_many)
     with copied_tables():
         cold = compare("cold", seconds, url, shop["api_key"], two_of_many, products=PRODUCTS)
         hot = compare("hot", seconds, url, shop["api_key"], the_hot_one, products=1)
-    print(f"hot to cold: {hot.per_second / cold.per_second:.2f}")
+    tell("POST /orders, hot beside cold", hot.per_second, "/s", cold.per_second)
 
 
 def compare(
@@ -72,14 +60,13 @@ def compare(
     """Print what pgbench and what the web process manage with baskets of this kind."""
     limits = [pgbench(seconds / 2, products)]
     before = Usage.now()
-    run = asyncio.run(place(url, key, seconds, basket))
+    run = place(url, key, seconds, basket)
     wait_for_dispatch()
     burnt = Usage.now().since(before)
     limits.append(pgbench(seconds / 2, products))
     limit = mean(limits)
-    report(f"{name}: place an order", run.latencies)
-    ratio = run.per_second / limit
-    print(f"{name}: {run.per_second:.0f} orders/s, limit {limit:.0f}/s, ratio {ratio:.2f}")
+    tell(f"POST /orders, {name}", run.per_second, "/s", limit)
+    tell_latencies(f"POST /orders, {name}", run.latencies)
     print(f"{name}: CPU of an order: {burnt.per(len(run.latencies))}")
     return run
 
@@ -112,37 +99,14 @@ def the_hot_one() -> Items:
     return [{"sku": _sku(1), "quantity": 1}]
 
 
-async def place(url: str, key: str, seconds: float, basket: Callable[[], Items]) -> Run:
-    """Place orders over CONNECTIONS connections for so many seconds; each must be a 201."""
-    latencies: list[float] = []
-    started = time.perf_counter()
-    end = started + seconds
-    await asyncio.gather(*(_buy(url, key, end, basket, latencies) for _ in range(CONNECTIONS)))
-    return Run(latencies, time.perf_counter() - started)
+def place(url: str, key: str, seconds: float, basket: Callable[[], Items]) -> Run:
+    """Place orders for so many seconds."""
 
+    def order() -> Call:
+        body = {"storefront": STOREFRONT, "customer_id": "customer-1", "items": basket()}
+        return Call("POST", "/orders", body)
 
-async def _buy(
-    url: str, key: str, end: float, basket: Callable[[], Items], latencies: list[float]
-) -> None:
-    address = urlsplit(url)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    head = (
-        f"POST /api/v1/orders HTTP/1.1\r\nHost: {address.netloc}\r\nX-API-Key: {key}\r\n"
-        "Content-Type: application/json\r\nContent-Length: "
-    ).encode()
-    while (sent := time.perf_counter()) < end:
-        body = orjson.dumps(
-            {"storefront": STOREFRONT, "customer_id": "customer-1", "items": basket()}
-        )
-        writer.write(b"%s%d\r\n\r\n%s" % (head, len(body), body))
-        answer = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)
-        content = await reader.readexactly(int(length[1]) if length else 0)
-        if not answer.startswith(b"HTTP/1.1 201"):
-            raise SystemExit(f"{answer.decode()}{content.decode()}")
-        latencies.append(time.perf_counter() - sent)
-    writer.close()
-    await writer.wait_closed()
+    return asyncio.run(closed_loop(url, key, seconds, order))
 
 
 @contextmanager

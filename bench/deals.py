@@ -1,0 +1,100 @@
+"""Deals and changes of customers a second, and how soon webhooks follow at a fixed rate, against `make run`.
+
+`python -m bench.deals [SECONDS]`: 16 connections post deals, then change customers, as fast as they are answered.
+Then 50 deals a second are posted, whether answered or not, that five endpoints hear of; the time is from a
+deal's `created_at` (PostgreSQL's clock, on this machine) to the arrival of each webhook.
+"""
+
+import asyncio
+import itertools
+import sys
+import time
+from contextlib import ExitStack
+from datetime import datetime
+from uuid import uuid4
+
+from bench.figures import tell, tell_latencies
+from bench.latency import demo
+from bench.load import Call, closed_loop, open_loop
+from sandbox.client import Client
+from sandbox.receiver import Received, Receiver
+
+RATE = 50
+ENDPOINTS = 5
+CUSTOMERS = 200
+PATIENCE_SECONDS = 30.0
+
+
+def main(seconds: float = 10.0) -> None:
+    accounts = demo()
+    url = accounts["base_url"]
+    keys = {slug: account["api_key"] for slug, account in accounts["accounts"].items()}
+    deals = asyncio.run(closed_loop(url, keys["seller"], seconds, a_deal))
+    tell("POST /deals", deals.per_second, "/s")
+    tell_latencies("POST /deals, 16 connections", deals.latencies)
+    ids = customers(url, keys["crm"])
+    turns = itertools.cycle(ids)
+    changes = asyncio.run(closed_loop(url, keys["crm"], seconds, lambda: a_change(next(turns))))
+    tell("PATCH /customers", changes.per_second, "/s")
+    settle(url, keys["seller"])
+    waits = heard(url, keys["seller"], seconds)
+    tell_latencies(f"webhook at {RATE} deals/s to {ENDPOINTS} endpoints", waits)
+
+
+def a_deal() -> Call:
+    item = {"name": "one", "price": 1000}
+    body = {"name": "bench", "total_price": 1000, "currency": "EUR", "items": [item]}
+    return Call("POST", "/deals", body)
+
+
+def a_change(customer: str) -> Call:
+    return Call("PATCH", f"/customers/{customer}", {"first_name": uuid4().hex})
+
+
+def customers(url: str, key: str) -> list[str]:
+    client = Client(url, key)
+    run = uuid4().hex[:8]
+    bodies = [{"email": f"{run}-{n}@bench.example"} for n in range(CUSTOMERS)]
+    ids = [str(client.call("POST", "/customers", body)["id"]) for body in bodies]
+    client.close()
+    return ids
+
+
+def settle(url: str, key: str) -> None:
+    """Wait until what the loops caused is done: the feed has ended."""
+    client = Client(url, key)
+    after = 0
+    while page := client.call("GET", f"/events?after={after}&limit=200")["results"]:
+        after = page[-1]["position"]
+    client.close()
+    time.sleep(2)  # for the last deliveries and calls to HubSpot
+
+
+def heard(url: str, key: str, seconds: float) -> list[float]:
+    """Seconds from each deal to each of its webhooks; SystemExit unless all come."""
+    client = Client(url, key)
+    with Receiver() as receiver, ExitStack() as stack:
+        stack.callback(client.close)
+        for number in range(ENDPOINTS):
+            body = {"url": receiver.url(f"/{number}"), "event_types": ["deal.created"]}
+            endpoint = client.call("POST", "/webhook-endpoints", body)
+            stack.callback(client.call, "DELETE", f"/webhook-endpoints/{endpoint['id']}")
+            receiver.trust(f"/{number}", endpoint["secret"])
+        offset = time.time() - time.perf_counter()
+        run = asyncio.run(open_loop(url, key, seconds, RATE, a_deal))
+        expected = len(run.latencies) * ENDPOINTS
+        until = time.monotonic() + PATIENCE_SECONDS
+        while len(receiver.received) < expected:
+            if time.monotonic() > until:
+                sys.exit(f"{len(receiver.received)} of {expected} webhooks came.")
+            time.sleep(0.1)
+        return [call.at + offset - made(call) for call in receiver.received]
+
+
+def made(call: Received) -> float:
+    at: str = call.body["data"]["object"]["created_at"]
+    return datetime.fromisoformat(at).timestamp()
+
+
+if __name__ == "__main__":
+    main(*map(float, sys.argv[1:]))
