@@ -60,6 +60,14 @@ check: format-check lint types contracts migrations-check deploy-check schema-ch
 browser: .venv/.requirements-dev ## Look at every page in Chromium, which is installed where it is missing and may be
 	CHROMIUM=$$(deploy/chromium.sh) $(THROWAWAY) $(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
+.PHONY: bench
+bench: .venv/.requirements-dev ## Measure everything beside its limit, thrice, and write docs/performance.md
+	@$(BIN)/python -m bench
+
+.PHONY: bench-short
+bench-short: .venv/.requirements-dev ## Measure everything once, small, and say what got slower
+	@$(BIN)/python -m bench short
+
 .PHONY: lint
 lint: .venv/.requirements-dev ## Look for mistakes in Python and templates
 	$(BIN)/ruff check .
