@@ -107,9 +107,11 @@ def parcels_of(line: Line, call: Call, contacts: Sequence[Contact]) -> list[Parc
 def _making_way(line: Line, parcels: Sequence[Parcel]) -> list[Parcel]:
     """Those in whose way another one is that waits for them give up their e-mail first."""
     wishes = {
-        parcel.id: Wish(parcel.contact.acknowledged[EMAIL], parcel.wanted[EMAIL])
+        parcel.id: Wish(has, parcel.wanted[EMAIL])
         for parcel in parcels
-        if EMAIL in parcel.payload and parcel.contact.acknowledged.get(EMAIL)
+        if EMAIL in parcel.payload
+        and (has := parcel.contact.acknowledged.get(EMAIL))
+        and has != parcel.wanted[EMAIL]
     }
     giving_way = who_gives_way(line, wishes) if wishes else set()
     return [

@@ -60,7 +60,7 @@ def _takers(line: Line, addresses: set[str]) -> dict[str, _Taker]:
         found = {
             email: _Taker(pk, has)
             for email, pk, acknowledged in rows
-            if email and (has := acknowledged.get(EMAIL))
+            if email and (has := acknowledged.get(EMAIL)) and has != email
         }
         if not found:
             break
