@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 
 from apps.datafetch.limits import (
     LEASE_SECONDS,
@@ -17,6 +18,7 @@ from apps.datafetch.limits import (
     PROBE_SECONDS,
 )
 from apps.datafetch.models import Page, Progress, Record, Rejected, Run, Stream
+from apps.datafetch.services import streams
 from apps.datafetch.services.schedule import next_time
 from apps.datafetch.tasks import read, remove
 from apps.events.models import Event
@@ -33,7 +35,7 @@ from tests.datafetch.support import (
     records,
     run,
 )
-from tests.support import Answer, ApiClient, Receiver, concurrently
+from tests.support import Answer, ApiClient, Receiver, concurrently, wait_until
 from tests.support.receiver import Received
 
 pytestmark = pytest.mark.django_db
@@ -387,3 +389,48 @@ def test_the_command_line_does_the_same(someone: ApiClient, receiver: Receiver) 
         call_command("streams", "start", stream["id"], stdout=said)
     with pytest.raises(CommandError, match="no stream"):
         call_command("streams", "stop", str(uuid4()), stdout=said)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_that_a_page_waits_for_makes_the_run_begin_anew(
+    someone: ApiClient, receiver: Receiver
+) -> None:
+    """The page's transaction waits for the lock of the change, and must see what was changed."""
+    remote = RemoteApi(receiver, items(9))
+    made = make_stream(someone, remote.url("/links"), **PAGINATIONS["/links"])
+    stream = Stream.objects.get(pk=made["id"])
+    do(someone, made, "run")
+    has_changed = threading.Event()
+
+    def somebody_waits() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return bool(cursor.fetchone()[0])
+
+    def change() -> None:
+        with transaction.atomic():
+            streams.update_stream(
+                account_id=stream.account_id,
+                stream_id=stream.id,
+                changes={"mapping": {"label": "name"}},
+            )
+            has_changed.set()
+            wait_until(somebody_waits)
+        connection.close()
+
+    changing = threading.Thread(target=change)
+
+    def answer(request: Received) -> Answer:
+        if len(receiver.at("/links")) == 2:
+            changing.start()
+            assert has_changed.wait(20)
+        return remote._links(request)
+
+    receiver.answer("/links", answer)
+
+    read()
+
+    changing.join(20)
+    last_run = get(someone, made)["last_run"]
+    assert (last_run["status"], last_run["checkpoint"]["reading"]) == ("succeeded", 2)
+    assert present(someone, made) == [{"label": f"item {n}"} for n in range(1, 10)]

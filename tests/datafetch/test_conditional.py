@@ -206,3 +206,21 @@ def test_raw_bodies_are_kept_for_a_time(someone: ApiClient, receiver: Receiver) 
     pages = Page.objects.filter(stream=stream["id"]).order_by("number")
     bodies = [orjson.loads(gzip.decompress(bytes(page.body or b""))) for page in pages]
     assert [one for body in bodies for one in body["results"]] == remote.items
+
+
+@pytest.mark.parametrize("changes", [{}, {"cursor": None}])
+def test_a_full_refresh_finds_what_incremental_runs_have_stored(
+    someone: ApiClient, receiver: Receiver, changes: dict[str, Any]
+) -> None:
+    """Their pages are unchanged, and so is all that was on them."""
+    remote = RemoteApi(receiver, items(9, at="2026-01-01"))
+    cursor = {"field": "at", "param": "since", "initial": "2026-01-01"}
+    stream = make_stream(someone, remote.url("/links"), cursor=cursor, **PAGINATIONS["/links"])
+    run(someone, stream)
+    someone.patch(f"/api/v1/streams/{stream['id']}", changes)
+
+    for _ in range(2):
+        ended = run(someone, stream, full_refresh=True, allow_deletes=True)
+
+        assert (ended["records_unchanged"], ended["records_deleted"]) == (9, 0)
+    assert len(present(someone, stream)) == 9

@@ -4,11 +4,13 @@ import os
 import random
 import signal
 import time
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
+from apps.common import clock
 from apps.datafetch.models import Page, Progress, Record, Rejected, Run, Stream
 from apps.datafetch.tasks import read
 from apps.events.models import Event
@@ -257,6 +259,8 @@ def test_records_that_no_longer_fit_are_rejected(someone: ApiClient, receiver: R
     [
         ({}, {"primary_key": "name"}),
         ({"primary_key": "label", "mapping": {"label": "id"}}, {"mapping": {"label": "name"}}),
+        ({"primary_key": '"a-b"', "mapping": {"a-b": "id"}}, {"mapping": {"a-b": "name"}}),
+        ({"primary_key": "a || b", "mapping": {"a": "id"}}, {"mapping": {"a": "name"}}),
     ],
 )
 def test_pages_from_before_a_change_of_keys_are_not_read_again(
@@ -406,4 +410,37 @@ def test_a_remap_of_killed_workers_is_as_if_nobody_had_been_killed(
     assert (ended["records_new"], ended["records_changed"]) == (0, 240)
     assert [one["offset"] for one in records(someone, stream)] == list(range(1, 481))
     assert present(someone, stream) == [{"label": f"item {n}"} for n in range(1, 241)]
+    assert len(receiver.requests) == asked
+
+
+def test_a_mapping_that_is_taken_back_without_a_remap_is_applied_by_the_next_run(
+    someone: ApiClient, receiver: Receiver
+) -> None:
+    """Pages that a remap has read are not believed to be stored as they were read once."""
+    stream = make_stream(someone, RemoteApi(receiver, items(7)).url("/links"), **LINKS)
+    run(someone, stream)
+    change(someone, stream, mapping={"label": "name"})
+    remap(someone, stream)
+    change(someone, stream, mapping=None)
+
+    run(someone, stream)
+
+    assert present(someone, stream) == items(7)
+
+
+def test_a_schedule_that_changes_meanwhile_is_kept(someone: ApiClient, receiver: Receiver) -> None:
+    stream = make_stream(
+        someone, RemoteApi(receiver, items(3)).url("/all"), interval_seconds=20 * 86400
+    )
+    someone.post(f"/api/v1/streams/{stream['id']}/start", {})
+    read()
+    someone.post(f"/api/v1/streams/{stream['id']}/remap", {})
+    change(someone, stream, interval_seconds=60)
+    asked = len(receiver.requests)
+
+    read()
+
+    planned = datetime.fromisoformat(get(someone, stream)["next_run_at"])
+    assert planned - clock.now() < timedelta(minutes=2)
+    assert Run.objects.filter(status="succeeded").count() == 2
     assert len(receiver.requests) == asked

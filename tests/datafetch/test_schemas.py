@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from apps.datafetch.sources import forms
 from apps.events.models import Event
-from tests.datafetch.support import RemoteApi, get, items, make_stream, records, run
+from tests.datafetch.support import (
+    PAGINATIONS,
+    RemoteApi,
+    get,
+    items,
+    make_stream,
+    present,
+    records,
+    run,
+)
 from tests.support import ApiClient, Receiver
 from tests.support.problems import assert_problem
 
@@ -196,3 +205,25 @@ def test_a_form_has_room_for_all_that_it_was_made_of(
     assert [forms.strange(both, each) for each in [*one, *other]] == [{}] * len([*one, *other])
     assert forms.merged(both, first) == both == forms.merged(both, {})
     assert forms.of_schema(forms.as_schema(both)) == both
+
+
+def test_a_new_mapping_may_widen_it_on_each_of_its_pages(
+    someone: ApiClient, receiver: Receiver
+) -> None:
+    """Also when its first page looks like what there was."""
+    found = [{"id": n, "a": "x", "b": "y" if n < 4 else n} for n in range(1, 7)]
+    remote = RemoteApi(receiver, found)
+    stream = make_stream(
+        someone,
+        remote.url("/links"),
+        schema_policy="freeze",
+        mapping={"id": "id", "v": "a"},
+        **PAGINATIONS["/links"],
+    )
+    run(someone, stream)
+    someone.patch(f"/api/v1/streams/{stream['id']}", {"mapping": {"id": "id", "v": "b"}})
+
+    ended = run(someone, stream)
+
+    assert (ended["status"], ended["error"]) == ("succeeded", None)
+    assert [one["v"] for one in present(someone, stream)] == ["y", "y", "y", 4, 5, 6]

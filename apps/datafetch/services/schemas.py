@@ -74,9 +74,11 @@ def _kept(
         added = _add(stream, run, version.number + 1, wider, shape)
         _tell(stream, added.number, known, wider)
         return added
-    if wider != known or bytes(version.shape) != shape:
+    is_other = bytes(version.shape) != shape
+    if wider != known or is_other:
         version.schema, version.shape = forms.as_schema(wider), shape
-        version.save(update_fields=["schema", "shape"])
+        version.run_id = run.id if is_other else version.run_id  # whom it does not bind
+        version.save(update_fields=["schema", "shape", "run_id"])
     return version
 
 

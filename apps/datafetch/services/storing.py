@@ -25,10 +25,13 @@ from apps.datafetch.sources.shaping import Refused, Shaped
 from apps.datafetch.sources.source import Asked
 
 _LOCK = """
-SELECT p.last_offset, p.stop_requested, s.version,
-       (SELECT max(v.number) FROM datafetch_schemaversion v WHERE v.stream_id = p.id)
-  FROM datafetch_progress p JOIN datafetch_stream s ON s.id = p.id
- WHERE p.id = %s AND p.lease_id = %s FOR UPDATE OF p
+SELECT last_offset, stop_requested FROM datafetch_progress
+ WHERE id = %s AND lease_id = %s FOR UPDATE
+"""
+# A statement of its own: one that has waited for a lock sees other tables as they were before it waited.
+_AS_IT_IS = """
+SELECT s.version, (SELECT max(v.number) FROM datafetch_schemaversion v WHERE v.stream_id = s.id)
+  FROM datafetch_stream s WHERE s.id = %s
 """
 
 _KEEP_PAGE = """
@@ -46,6 +49,9 @@ ON CONFLICT (stream_id, request) DO UPDATE SET (url, run_id, reading, number, vi
   EXCLUDED.body, EXCLUDED.body_bytes, EXCLUDED.record_count, EXCLUDED.keys, EXCLUDED.cursor_value,
   EXCLUDED.next)
 """
+
+# What was stored from it is not what it was read by any more: should that come back, it is read once more.
+_DISTRUST_PAGE = "UPDATE datafetch_page SET shape = '' WHERE stream_id = %s AND request = %s"
 
 # The run's figures, the mark on a page that was known, and the checkpoint.
 _ADVANCE = """
@@ -157,7 +163,9 @@ def store(
         row = cursor.fetchone()
         if row is None:
             raise runs.LeaseLost
-        last_offset, progress.stop_requested, version, newest = row
+        last_offset, progress.stop_requested = row
+        cursor.execute(_AS_IT_IS, [progress.pk])
+        version, newest = cursor.fetchone()
         if version != stream.version:
             raise ConfigurationChanged
         taken = Taken(0, 0)
@@ -173,6 +181,8 @@ def store(
         if fetched.unchanged is None:
             if fetched.kept_by is None:
                 cursor.execute(_KEEP_PAGE, _page_row(stream, run, fetched, after))
+            else:
+                cursor.execute(_DISTRUST_PAGE, [stream.id, fetched.asked.digest])
             _keep_refused(stream, run, fetched.refused)
             schemas.tell_of_strangers(stream, progress, fetched.strangers)
         cursor.execute(_ADVANCE, _figures(progress, run, fetched, after, taken))
@@ -225,9 +235,8 @@ def _page_row(stream: Stream, run: Run, fetched: Fetched, after: Checkpoint) -> 
         "body": fetched.packed or gzip.compress(fetched.body, 1, mtime=0),
         "body_bytes": len(fetched.body),
         "record_count": fetched.count,
-        "keys": orjson.dumps(
-            [one.key for one in fetched.records] if run.full_refresh else []
-        ).decode(),
+        # Of each run: a full refresh may find the page of an incremental one unchanged.
+        "keys": orjson.dumps([one.key for one in fetched.records]).decode(),
         "cursor_value": orjson.dumps(fetched.greatest).decode(),
         "next": _encrypted(Page, "next", orjson.dumps(fetched.after).decode()),
     }

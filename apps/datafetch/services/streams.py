@@ -22,6 +22,7 @@ from apps.datafetch.models import Progress, Run, Stream
 from apps.datafetch.services.checkpoints import Checkpoint
 from apps.datafetch.services.commands import end_soon, locked
 from apps.datafetch.services.schedule import next_time
+from apps.datafetch.sources.expressions import compiled
 from apps.datafetch.sources.failures import is_sensitive
 
 DEFAULT_INTERVAL = 300
@@ -207,9 +208,14 @@ def _other_keys(before: Stream, now: Stream) -> bool:
     """Whether a record may have another key than before, so that it could not be found again."""
     if before.primary_key != now.primary_key:
         return True
-    keys = now.primary_key if isinstance(now.primary_key, list) else [now.primary_key or ""]
-    names = {key.partition(".")[0] for key in keys}
-    return any(_made_by(before.mapping, name) != _made_by(now.mapping, name) for name in names)
+    keys = now.primary_key or []
+    keys = keys if isinstance(keys, list) else [keys]
+    for fields in (compiled(key).fields for key in keys):
+        if fields is None and before.mapping != now.mapping:
+            return True  # it may use any field
+        if fields and _made_by(before.mapping, fields[0]) != _made_by(now.mapping, fields[0]):
+            return True
+    return False
 
 
 def _made_by(mapping: Mapping[str, str] | None, name: str) -> str | None:
@@ -225,18 +231,20 @@ def _follow(stream: Stream, progress: Progress, altered: set[str]) -> None:
         outcome |= {"token": None, "token_expires_at": None}
     if "cursor" in altered:
         progress.cursor_value = outcome["cursor_value"] = None
-    if progress.run_id is not None and altered & _HOW_IT_IS_READ:
-        run = Run.objects.get(pk=progress.run_id)
+    run = Run.objects.filter(pk=progress.run_id).first()
+    is_remap = run is not None and run.trigger == Trigger.REMAP
+    if run is not None and altered & _HOW_IT_IS_READ:
         old = Checkpoint.of(progress) or Checkpoint()
-        if run.trigger == Trigger.REMAP:
+        if is_remap:
             anew = replace(old, at={}, page=0, reading=old.reading + 1)
         else:
             anew = Checkpoint.beginning(stream, progress, run, reading=old.reading + 1)
         outcome["position"] = anew.stored()
-    is_waiting = progress.run_id is None and stream.state == State.RUNNING
-    if is_waiting and altered & {"interval_seconds", "cron"}:
+    # After a remap it goes on as planned; the end of any other run plans anew.
+    has_a_plan = stream.state == State.RUNNING and (run is None or is_remap)
+    if has_a_plan and altered & {"interval_seconds", "cron"}:
         now = clock.now()
         planned = next_time(stream, after=now, now=now, paused_at=progress.paused_at)
-        outcome |= {"next_run_at": planned, "due_at": planned}
+        outcome |= {"next_run_at": planned} | ({} if is_remap else {"due_at": planned})
     if outcome:
         Progress.objects.filter(pk=stream.pk).update(**outcome)
