@@ -2,12 +2,15 @@
 
 import hashlib
 import random
+from importlib import import_module
+from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
 from psycopg import Cursor
 
+from apps.common import clock
 from apps.common.ids import uuid7
 from apps.datafetch.models import Record
 from apps.datafetch.services.intake import Place, Taken, take_in
@@ -76,3 +79,56 @@ def test_an_integer_out_of_range_is_seen_behind_one_that_looks_like_it() -> None
         observed.add({"id": number, "name": "x"})
 
     assert observed.form == {"id": {"integer", "number"}, "name": {"string"}}
+
+
+def test_a_page_is_compared_by_one_look_for_each_record() -> None:
+    """Although the table has just grown, so that its statistics call it empty."""
+    stream_id = uuid7()
+    for first in range(0, 3000, 1000):
+        stored(stream_id, {f"{first + n}": "1" for n in range(1000)})
+    looked_at = """
+        SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)
+          FROM pg_stat_xact_user_tables WHERE relname = 'datafetch_record'"""
+
+    with connection.cursor() as cursor:
+        cursor.execute(looked_at)
+        before = cursor.fetchone()[0]
+        assert stored(stream_id, {f"{n}": "1" for n in range(1400, 1500)}) == (0, 0)
+        cursor.execute(looked_at)
+
+        # One for each record, and all of them once by this test's own count().
+        assert cursor.fetchone()[0] - before <= 3000 + 200
+
+
+def test_what_was_stored_before_this_version_is_known_again() -> None:
+    """By its migration: the hashes and what was made of them; keys of their own stay."""
+    migration = import_module("apps.datafetch.migrations.0006_compare_then_copy")
+    stream_id, old = uuid7(), hashlib.blake2b(b"1", digest_size=16).digest()
+
+    def add(offset: int, key: str, **more: Any) -> None:
+        given: dict[str, Any] = {"change": "new", "hash": old, "data": "1", **more}
+        Record.objects.create(
+            stream_id=stream_id,
+            offset=offset,
+            key=key,
+            run_id=stream_id,
+            fetched_at=clock.now(),
+            **given,
+        )
+
+    past = {"superseded_at": clock.now()}
+    add(1, old.hex(), **past)
+    add(2, old.hex(), change="deleted", **past)
+    add(3, old.hex())
+    add(4, "a")
+    add(5, "b")
+
+    with connection.cursor() as cursor:
+        cursor.execute(migration.ALONE)
+        cursor.execute(migration.HASHES)
+
+    new = shaped("", "1").hash
+    rows = Record.objects.filter(stream_id=stream_id).order_by("offset")
+    assert [row.key for row in rows] == [new.hex()] * 3 + ["a", "b"]
+    assert {bytes(row.hash) for row in rows} == {new}
+    assert stored(stream_id, {"a": "1", "b": "2", new.hex(): "1"}) == (0, 1)

@@ -56,12 +56,20 @@ RETURNS SETOF bigint LANGUAGE sql STABLE SET enable_nestloop = off AS $$
 $$;
 """
 
+# All records are written once, however long it takes. Workers of the version before, which would go on storing
+# by its hashes, wait at the lock, and then find their function gone: whoever comes after them goes on.
+ALONE = """
+SET LOCAL statement_timeout = 0;
+SET LOCAL lock_timeout = '60s';
+LOCK TABLE datafetch_progress IN EXCLUSIVE MODE;
+"""
+
 # SHA-256, which processors compute by themselves. Records without a primary key have it for their key.
 HASHES = """
-UPDATE datafetch_record SET hash = substring(sha256(convert_to(data, 'UTF8')) FOR 16);
-UPDATE datafetch_record r SET key = encode(r.hash, 'hex')
-  FROM datafetch_stream s
- WHERE s.id = r.stream_id AND coalesce(s.primary_key, '[]') IN ('[]', '""', 'null');
+UPDATE datafetch_record
+   SET hash = substring(sha256(convert_to(data, 'UTF8')) FOR 16),
+       key = CASE WHEN key = encode(hash, 'hex')
+                  THEN encode(substring(sha256(convert_to(data, 'UTF8')) FOR 16), 'hex') ELSE key END;
 """
 
 # The old numbers and digests mean nothing any more: no page is believed unchanged until it has been read once
@@ -78,7 +86,7 @@ class Migration(migrations.Migration):
     dependencies = [("datafetch", "0006_versions_by_key")]
 
     operations = [
-        *(migrations.RunSQL(sql) for sql in (COMPARE, KEYS, HASHES, RENUMBER)),
+        *(migrations.RunSQL(sql) for sql in (ALONE, COMPARE, KEYS, HASHES, RENUMBER)),
         migrations.AlterField(
             model_name="page",
             name="keys",

@@ -1,4 +1,4 @@
-"""Records of a page become versions: compared where they are stored, written by one COPY (docs/adr/0026).
+"""Records of a page become versions: compared where they are stored, written by one COPY (docs/adr/0028).
 
 What is sent first is keys and hashes alone; the data follows of those records only that are new or changed.
 """
