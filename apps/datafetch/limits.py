@@ -20,6 +20,9 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_PAGES = 100_000
 MAX_KEY_LENGTH = 500
 MAX_RECORD_BYTES = 1024 * 1024
+# Of all fields that a mapping makes of a record, at the most that they could have.
+MAX_MAPPED_BYTES = 64 * 1024 * 1024
+MAX_RECORDS = 500_000
 # Of one page; there is a page of them to look at, not a copy of everything.
 MAX_REJECTED_KEPT = 100
 
@@ -28,6 +31,9 @@ PREVIEW_SECONDS = 8.0
 PREVIEW_TOKEN_SECONDS = 3.0
 PREVIEW_BYTES = 4 * 1024 * 1024
 PREVIEW_STEPS = 500_000
+PREVIEW_WORK_SECONDS = 3.0
+# So many records of the page are looked at.
+PREVIEW_RECORDS = 20_000
 # Of the records in its answer, as JSON; one is shown whatever its size.
 PREVIEW_SHOWN_BYTES = 1024 * 1024
 PREVIEWS_A_SECOND = 0.5

@@ -296,3 +296,31 @@ def test_a_token_url_of_a_private_address_is_refused(
 
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["pointer"] == "/auth/token_url"
+
+
+def test_half_a_secret_is_not_shown_either(someone: ApiClient, receiver: Receiver) -> None:
+    """An answer is cut when its secrets have been taken out."""
+    long = "s3cret" * 100
+    receiver.answer("/", Answer(401, f"{'x' * 200} {long} is wrong".encode()))
+    stream = make_stream(someone, receiver.url("/"), auth={"type": "bearer", "token": long})
+
+    error = run(someone, stream)["error"]
+
+    assert error["detail"].endswith("x *** is wrong.")
+
+
+@pytest.mark.parametrize("kind", ["oauth2", "basic"])
+def test_what_is_made_of_a_secret_is_not_shown_when_it_comes_back(
+    someone: ApiClient, receiver: Receiver, kind: str
+) -> None:
+    def refuse(request: Received) -> Answer:
+        return Answer(403, f"bad {request.headers['Authorization']}".encode())
+
+    TokenServer(receiver)
+    receiver.answer("/", refuse)
+    auth = oauth2(receiver) if kind == "oauth2" else AUTH["basic"]
+    stream = make_stream(someone, receiver.url("/"), auth=auth)
+
+    error = run(someone, stream)["error"]
+
+    assert error["detail"] == "The server answers 403: bad ***."

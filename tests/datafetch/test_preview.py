@@ -10,7 +10,11 @@ import pytest
 from django.db import connection
 
 from apps.common.models import IdempotencyKey
+from apps.datafetch import limits
+from apps.datafetch.errors import PreviewTooSoon
 from apps.datafetch.models import Page, Progress, Record, Rejected, Run, SchemaVersion, Stream
+from apps.datafetch.services import previewing
+from apps.datafetch.services.turns import source_of
 from apps.datafetch.tasks import read
 from tests.conftest import MakeClient
 from tests.datafetch.support import (
@@ -475,3 +479,123 @@ def test_threads_are_left_for_others(someone: ApiClient, receiver: Receiver) -> 
     assert_problem(refused, 503)
     assert refused.json()["code"] == "too_many_previews"
     assert answers == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("answer", "config", "code"),
+    [
+        (Answer(302, b"", {"Location": "http://["}), {}, "redirect_invalid"),
+        (as_json([]), {"params": {"q": "x" * 3000}}, "url_invalid"),
+        (
+            as_json([]),
+            {"auth": {"type": "api_key", "name": "key", "value": "x" * 3000, "in": "query"}},
+            "url_invalid",
+        ),
+        (
+            as_json({"results": [], "next": "http://127.0.0.1:9999/?q=" + "'" * 1900}),
+            {
+                **PAGINATIONS["/links"],
+                "auth": {"type": "api_key", "name": "q", "value": "v", "in": "query"},
+            },
+            None,
+        ),
+    ],
+)
+def test_a_url_that_is_none_is_told(
+    someone: ApiClient, receiver: Receiver, answer: Answer, config: dict[str, Any], code: str
+) -> None:
+    receiver.answer("/", answer)
+
+    seen = look(someone, receiver.url("/"), **config)
+
+    assert (seen["error"] or {}).get("code") == code
+    if code:
+        made = make_stream(someone, receiver.url("/"), **config)
+        assert run(someone, made)["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("secret", "shown"),
+    [
+        ("1234", {"n": "***5", "m": ["***", True, None], "***": 0}),
+        ("true", {"m": [1234, "***", None]}),
+        ("nabc", {}),
+        ('":"x', {"x": "x***"}),
+    ],
+)
+def test_what_is_shown_is_json_whatever_the_secret_is(
+    someone: ApiClient, receiver: Receiver, secret: str, shown: dict[str, Any]
+) -> None:
+    record = {"id": 7, "n": 12345, "m": [1234, True, None], "x": 'x":"x', "line": "\nabc"}
+    receiver.answer("/", as_json([{**record, "1234": 0}]))
+
+    seen = look(someone, receiver.url("/"), auth={"type": "bearer", "token": secret})
+
+    others = {} if "***" in shown else {"1234": 0}
+    assert [one["data"] for one in seen["records"]] == [{**record, **others, **shown}]
+
+
+def test_no_corner_of_it_shows_what_a_server_sends_back(
+    someone: ApiClient, receiver: Receiver
+) -> None:
+    found = [{"id": f"key {SECRET}", "at": f"z{SECRET}"}, {"id": [SECRET]}]
+    body = Answer(200, orjson.dumps(found), {"Content-Type": f"text/plain; x={SECRET}"})
+    receiver.answer("/", body)
+
+    seen = look(
+        someone,
+        receiver.url("/"),
+        auth=AUTH["bearer"],
+        mapping={"sum": "abs(at)"},
+        cursor={"field": "at", "param": "since"},
+    )
+    plain = look(
+        someone,
+        receiver.url("/"),
+        auth=AUTH["bearer"],
+        cursor={"field": "at", "param": "since"},
+    )
+
+    assert {one["code"] for one in seen["rejected"]} == {"expression_failed"}
+    assert plain["records"][0]["key"] == "key ***"
+    assert (plain["greatest_cursor"], plain["records"][0]["cursor"]) == ("z***", "z***")
+    assert SECRET not in orjson.dumps([seen, plain]).decode()
+
+
+def test_of_very_many_records_the_first_are_looked_at(
+    someone: ApiClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PREVIEW_RECORDS", 20)
+    RemoteApi(receiver, [1] * 30 + items(20))
+
+    seen = look(someone, receiver.url("/all"))
+
+    assert (seen["records_found"], seen["records_rejected"], seen["records"]) == (50, 20, [])
+    assert warned(seen) == ["not_all_looked_at"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_those_who_come_at_once_one_has_its_preview(
+    someone: ApiClient, receiver: Receiver
+) -> None:
+    stream = Stream.objects.get(pk=make_stream(someone, receiver.url("/"))["id"])
+    gate = threading.Barrier(8)
+    passed: list[int] = []
+
+    def come() -> None:
+        connection.ensure_connection()
+        gate.wait(20)
+        try:
+            previewing._reserve(stream, source_of(stream))
+            passed.append(1)
+        except PreviewTooSoon:
+            pass
+        connection.close()
+
+    threads = [threading.Thread(target=come) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert passed == [1]

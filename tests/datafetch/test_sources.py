@@ -4,11 +4,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.datafetch.sources import cursors
+from apps.datafetch.limits import MAX_REJECTED_KEPT
+from apps.datafetch.sources import cursors, pagination
 from apps.datafetch.sources.expressions import (
     MAX_LENGTH,
     ExpressionFailed,
@@ -17,6 +19,8 @@ from apps.datafetch.sources.expressions import (
     compiled,
 )
 from apps.datafetch.sources.failures import redacted
+from apps.datafetch.sources.shaping import shape
+from apps.datafetch.sources.source import Source
 
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -132,3 +136,95 @@ def test_long_texts_are_redacted_in_no_time() -> None:
     redacted("&" * 100_000 + "?a=" * 10_000, ["secret"])
 
     assert time.process_time() - started < 10
+
+
+def test_a_link_header_is_read_in_one_go() -> None:
+    """However often a target begins; looked through again for each, this would take minutes."""
+    links = ["<" * 60_000] * 4 + ['<http://x.example/2>; rel="next"']
+    after = pagination.next_position(
+        {"type": "link_header"},
+        {},
+        url="http://x.example/",
+        links=links,
+        document=[],
+        count=0,
+        steps=Steps(),
+    )
+
+    assert after == {"url": "http://x.example/2"}
+
+
+def test_quotes_in_quotes_do_not_double_without_end() -> None:
+    expression = compiled("to_string([" * 30 + "@" + "])" * 30)
+
+    with pytest.raises(ExpressionFailed, match="too long"):
+        expression('"', Steps())
+    assert compiled("to_string(@)")({"a": ["é", 1, None]}, Steps()) == '{"a":["\\u00e9",1,null]}'
+
+
+def test_a_list_does_not_grow_without_end() -> None:
+    with pytest.raises(ExpressionFailed, match="too long a list"):
+        compiled("[" + ",".join("@" * 90) + "][]")([1] * 30_000, Steps())
+
+
+def test_an_expression_may_not_be_nested_deeper_than_can_be_evaluated() -> None:
+    try:
+        compiled("!" * 400 + "@")(1, Steps())
+    except (ExpressionInvalid, ExpressionFailed):
+        return
+
+
+@pytest.mark.parametrize("text", ["sum(@)", "@ == @", "[::2]", "[]", "map(&@, @)"])
+def test_what_looks_at_all_of_a_list_is_cut_off_by_time(text: str) -> None:
+    with pytest.raises(ExpressionFailed, match="too long"):
+        compiled(text)([1, 2, 3], Steps(seconds=0))
+
+
+@pytest.mark.parametrize("text", ['`"\\ud800"`', '"\\udfff"', '{a: `["\\ud800"]`}'])
+def test_a_lone_surrogate_is_refused(text: str) -> None:
+    with pytest.raises(ExpressionInvalid, match="surrogate"):
+        compiled(text)
+
+
+def source(**config: Any) -> Source:
+    given: dict[str, Any] = {
+        "url": "http://x.example/",
+        "records_path": "",
+        "primary_key": ("id",),
+        "cursor": None,
+        "pagination": {"type": "none"},
+        "auth": {"type": "none"},
+        "headers": {},
+        "params": {},
+        "secrets": {},
+        "mapping": None,
+    }
+    return Source(**given | config)
+
+
+def test_of_many_refused_records_the_first_are_kept_and_all_counted() -> None:
+    page = shape(source(), [1] * 5000, Steps())
+
+    assert (len(page.refused), page.refusals) == (MAX_REJECTED_KEPT, {"not_an_object": 5000})
+
+
+def test_a_mapping_does_not_make_much_of_a_large_record() -> None:
+    mapping = {f"f{number}": "[" + ",".join("@" * 50) + "]" for number in range(200)}
+
+    page = shape(source(mapping=mapping), [{"id": 1, "text": "x" * 100_000}], Steps())
+
+    assert [one.code for one in page.refused] == ["too_large"]
+
+
+@pytest.mark.parametrize(
+    "record", [{"a": [2**63, 2**63], "id": 1}, {"a": [1e308, 1e308], "id": 1}, {"a": [1], "id": 2}]
+)
+def test_sums_may_be_anything(record: dict[str, Any]) -> None:
+    """As a key, or a cursor: what JSON could not hold is refused or left out."""
+    keyed = source(primary_key=("sum(a)", "id"), cursor={"field": "sum(a)", "param": "since"})
+
+    page = shape(keyed, [record], Steps())
+
+    orjson.dumps([*page.records, page.greatest])
+    assert len(page.records) + len(page.refused) == 1
+    assert page.greatest in (None, 1)

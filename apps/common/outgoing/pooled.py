@@ -108,11 +108,20 @@ def send(
         location = answer.headers.get("location")
         if method != "GET" or answer.status not in REDIRECTS or not location:
             return answer
-        following = guard.parse(urljoin(target.url, location))
+        following = _following(target, location)
         if origin(following) != origin(target):
             secret = {}
         target = following
     raise TooManyRedirects(f"It redirects more than {limits.redirects} times.")
+
+
+def _following(target: guard.Target, location: str) -> guard.Target:
+    try:
+        return guard.parse(urljoin(target.url, location))
+    except guard.UrlInvalid:
+        raise
+    except ValueError as error:  # of urljoin, for brackets that it takes for an IPv6 address
+        raise guard.UrlInvalid("Host or port cannot be read.") from error
 
 
 def origin(target: guard.Target) -> tuple[str, str, int]:

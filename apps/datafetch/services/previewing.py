@@ -1,6 +1,7 @@
 """A look at a stream's first page as it would be stored. Nothing of it is."""
 
 import math
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -98,10 +99,12 @@ def preview(stream: Stream, *, most: int) -> Preview:
 def _reserve(stream: Stream, source: Source) -> None:
     """Take the account's turn, which nobody waits for, and the host's, if it is a short wait."""
     account_id = stream.account_id
-    wait = budgets.reserve(account_id, ALL_PREVIEWS, None)
+    # The second look is for those who come at the same moment: one of them has it, the others wait.
+    wait = budgets.reserve(account_id, ALL_PREVIEWS, None) or budgets.reserve(
+        account_id, ALL_PREVIEWS, limits.PREVIEWS_A_SECOND
+    )
     if wait > 0:
         raise _too_soon("One preview in two seconds, please.", wait)
-    budgets.reserve(account_id, ALL_PREVIEWS, limits.PREVIEWS_A_SECOND)
     wait = budgets.reserve(account_id, source.host, stream.rate_limit)
     if wait > limits.MAX_SLEEP:
         detail = f"{source.host} is not to be asked before: by rate_limit, or because it said so."
@@ -121,7 +124,7 @@ class _Look:
         self.stream = stream
         self.source = source
         self.most = most
-        self.steps = Steps(limits.PREVIEW_STEPS)
+        self.steps = Steps(limits.PREVIEW_STEPS, limits.PREVIEW_WORK_SECONDS)
         self.seen = Preview()
         self.hidden = _spellings(source.hidden)
 
@@ -147,7 +150,11 @@ class _Look:
         except SourceFailed as failure:
             failure.detail += hints.where_lists_are(document)
             raise
-        self._shape(found)
+        self._shape(found[: limits.PREVIEW_RECORDS])
+        self.seen.found = len(found)
+        if len(found) > limits.PREVIEW_RECORDS:
+            detail = f"Of its {len(found):,} records the first {limits.PREVIEW_RECORDS:,} were looked at."
+            self._warn("not_all_looked_at", detail)
         self._follow(answer, document, len(found))
 
     def _asked(self) -> Asked:
@@ -160,10 +167,7 @@ class _Look:
         asked = self.source.asked({}, since, token)
         url, headers = self.source.shown(asked)
         self.seen.request = {"method": "GET", "url": url, "headers": headers}
-        open_values = set(self.source.headers.values())
-        sent = (value for value in asked.private.values() if value not in open_values)
-        parts = [part for value in sent for part in (value, value.rpartition(" ")[2])]
-        self.hidden = _spellings((*self.source.hidden, *parts))
+        self.hidden = _spellings(self.source.hidden_of(asked))
         return asked
 
     def _answer(self, asked: Asked) -> Answer:
@@ -205,11 +209,14 @@ class _Look:
         is_bound = binds and self.stream.schema_policy != SchemaPolicy.EVOLVE
         bound_to = known if is_bound else None
         page = shaping.shape_records(self.source, found, self.steps, bound_to)
-        self.seen.found = page.count
-        self.seen.form, self.seen.greatest = page.form, page.greatest
-        self.seen.refused_count = len(page.refused)
+        self.seen.form, self.seen.greatest = page.form, self._masked(page.greatest)
+        self.seen.refused_count = page.refusals.total()
         self.seen.refused = [
-            one._replace(data=masked(one.data.decode(errors="replace"), self.hidden).encode())
+            Refused(
+                one.code,
+                self._masked(one.detail),
+                self._masked(one.data.decode(errors="replace")).encode(),
+            )
             for one in page.refused[: self.most]
         ]
         self.seen.samples = self._samples(found, bound_to)
@@ -240,8 +247,12 @@ class _Look:
     def _sample(self, record: Shaped, cursor: Any, present: dict[str, bytes]) -> Sample:
         change = Change.CHANGED if record.key in present else Change.NEW
         is_same = present.get(record.key) == record.hash
-        data = masked(record.data.decode(), self.hidden)
-        return Sample(record.key, cursor, None if is_same else change.value, data)
+        data = _masked_json(record.data.decode(), self.hidden)
+        shown = None if is_same else change.value
+        return Sample(self._masked(record.key), self._masked(cursor), shown, data)
+
+    def _masked(self, value: Any) -> Any:
+        return masked(value, self.hidden) if isinstance(value, str) else value
 
     def _present(self, keys: list[str]) -> dict[str, bytes]:
         """The hashes of what the stream has under these keys at present."""
@@ -249,10 +260,10 @@ class _Look:
         return {key: bytes(digest) for key, digest in rows.values_list("key", "hash")}
 
     def _warn(self, code: str, detail: str) -> None:
-        self.seen.warnings.append(Warned(code, detail))
+        self.seen.warnings.append(Warned(code, redacted(detail, self.hidden)))
 
     def _warn_of_answer(self, answer: Answer) -> None:
-        kind = answer.headers.get("content-type", "")
+        kind = redacted(answer.headers.get("content-type", ""), self.hidden)
         if "json" not in kind.lower():
             self._warn(
                 "content_type", f"It is JSON, but says that it is {kind[:100] or 'nothing'!r}."
@@ -269,10 +280,10 @@ class _Look:
                 "Without primary_key a record that changes is a new one, and the old one deleted."
             )
             self._warn("no_primary_key", detail)
-        keyless = sum(one.code == "no_key" for one in page.refused)
+        keyless = page.refusals["no_key"]
         if keyless:
             self._warn("keys_missing", f"{keyless} of {page.count} records have no primary_key.")
-        doubled = page.count - len(page.refused) - len(page.records)
+        doubled = page.count - page.refusals.total() - len(page.records)
         if doubled:
             detail = f"{doubled} records have the key of another; the last of each counts."
             self._warn("keys_doubled", detail)
@@ -315,6 +326,24 @@ class _Look:
             guard.vet(target)
         except guard.AddressRefused as error:
             raise SourceFailed("address_not_allowed", f"The next page: {error}") from error
+
+
+def _masked_json(text: str, secrets: Iterable[str]) -> str:
+    """JSON without secrets, and JSON still: a number that is one becomes a text."""
+    secrets = tuple(secrets)
+    if masked(text, secrets) == text:
+        return text
+
+    def shown(found: re.Match[str]) -> str:
+        value = orjson.loads(found[0]) if found[0][0] == '"' else found[0]
+        hidden = masked(value, secrets)
+        return found[0] if hidden == value else orjson.dumps(hidden).decode()
+
+    return _SCALAR.sub(shown, text)
+
+
+# The strings, numbers and words of JSON without spaces between them.
+_SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|[^",:\[\]{}]+')
 
 
 def _spellings(secrets: Iterable[str]) -> tuple[str, ...]:

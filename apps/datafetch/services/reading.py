@@ -99,6 +99,7 @@ class _Reading(Turn):
         super().__init__(stream, progress, run)
         self._has_looked = False
         self._request = f"GET {self.source.redacted(stream.url)}"
+        self._hidden = self.source.hidden
 
     def take(self) -> None:
         try:
@@ -133,7 +134,7 @@ class _Reading(Turn):
 
     def _fetch(self, before: Checkpoint) -> Fetched:
         asked = self.source.asked(before.at or {}, before.since, self._token())
-        self._request = f"GET {asked.shown}"
+        self._request, self._hidden = f"GET {asked.shown}", self.source.hidden_of(asked)
         known = storing.known(self.stream.id, asked.digest)
         if known and known.run_id == self.run.id and known.reading == before.reading:
             detail = f"Page {before.page + 1} is page {known.number} again: {known.url}"
@@ -188,6 +189,7 @@ class _Reading(Turn):
             packed=answer.packed,
             records=tuple(page.records.values()),
             refused=tuple(page.refused),
+            rejected=page.refusals.total(),
             form=page.form,
             form_shape=self.source.form,
             strangers=page.strangers,
@@ -204,7 +206,7 @@ class _Reading(Turn):
                 raise
         self._wait_for_host()
         renewed = self.source.asked(before.at or {}, before.since, self._token(is_refused=True))
-        self._request = f"GET {renewed.shown}"
+        self._request, self._hidden = f"GET {renewed.shown}", self.source.hidden_of(renewed)
         return asking.ask(renewed, **conditions), 2
 
     def _token(self, *, is_refused: bool = False) -> str | None:
@@ -238,7 +240,7 @@ class _Reading(Turn):
     def fail(self, failure: SourceFailed) -> None:
         """Try the page again when the failure may pass, at a due time; else the run has failed."""
         runs.count_request(self.run.id)
-        told = failure.told(self.source.hidden) | {
+        told = failure.told(self._hidden) | {
             "page": self.checkpoint.page + 1,
             "request": self._request.replace("\0", "\ufffd"),
         }

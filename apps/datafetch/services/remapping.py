@@ -123,6 +123,7 @@ class Remapping(Turn):
             count=found.count,
             records=self._no_newer(kept, found.records),
             refused=tuple(found.refused),
+            rejected=found.refusals.total(),
             form=found.form,
             form_shape=self.source.form,
             strangers=found.strangers,

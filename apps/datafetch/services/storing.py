@@ -14,7 +14,7 @@ from psycopg import Cursor
 
 from apps.common.encryption import EncryptedTextField
 from apps.common.ids import uuid7
-from apps.datafetch.limits import BRAKE_LEAST, BRAKE_SHARE, LEASE_SECONDS, MAX_REJECTED_KEPT
+from apps.datafetch.limits import BRAKE_LEAST, BRAKE_SHARE, LEASE_SECONDS
 from apps.datafetch.models import Page, Progress, Rejected, Run, Stream
 from apps.datafetch.services import runs, schemas
 from apps.datafetch.services.checkpoints import Checkpoint
@@ -139,6 +139,7 @@ class Fetched:
     packed: bytes | None = None
     records: tuple[Shaped, ...] = ()
     refused: tuple[Refused, ...] = ()
+    rejected: int = 0
     form: Form = field(default_factory=dict)
     form_shape: bytes = b""
     strangers: Form = field(default_factory=dict)
@@ -245,15 +246,14 @@ def _page_row(stream: Stream, run: Run, fetched: Fetched, after: Checkpoint) -> 
 def _figures(
     progress: Progress, run: Run, fetched: Fetched, after: Checkpoint, taken: Taken
 ) -> dict[str, Any]:
-    rejected = len(fetched.refused)
     return {
         "run_id": run.id,
         "requests": fetched.requests,
         "bytes": fetched.received,
         "added": taken.new,
         "changed": taken.changed,
-        "unchanged": max(fetched.count - rejected - taken.new - taken.changed, 0),
-        "rejected": rejected,
+        "unchanged": max(fetched.count - fetched.rejected - taken.new - taken.changed, 0),
+        "rejected": fetched.rejected,
         "shown": orjson.dumps(after.shown()).decode(),
         "visited": fetched.unchanged.id if fetched.unchanged else None,
         "reading": after.reading,
@@ -286,7 +286,7 @@ def _keep_refused(stream: Stream, run: Run, refused: tuple[Refused, ...]) -> Non
             detail=one.detail.replace("\0", "\ufffd"),
             data=one.data.decode(errors="replace"),
         )
-        for one in refused[:MAX_REJECTED_KEPT]
+        for one in refused
     )
 
 

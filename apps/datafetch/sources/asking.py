@@ -131,8 +131,9 @@ def _refusal(answer: Answer) -> SourceFailed:
 
 
 def _reason(answer: Answer) -> str:
-    """The beginning of a short answer in words; a page of HTML explains nothing."""
-    text = answer.body[:300].decode(errors="replace").strip()
+    """How an answer in words begins; a page of HTML explains nothing. It is cut where it is told, when
+    secrets are out of it: half a secret would not be found."""
+    text = answer.body[:20_000].decode(errors="replace").strip()
     return f": {text}" if text and not text.startswith("<") else ""
 
 

@@ -6,6 +6,8 @@ from typing import Any
 MAX_LENGTH = 200
 # Above it a number of seconds since 1970 would be past the year 5000, so that it is milliseconds.
 _MILLISECONDS_FROM = 100_000_000_000
+# With room to look back: JSON is written with 64 bits. Infinity is no place to go on from either.
+_TOO_GREAT = 2**62
 
 
 def greater(one: Any, other: Any) -> Any:
@@ -51,7 +53,9 @@ def looking_back(value: Any, seconds: int) -> Any:
 def _is_value(value: Any) -> bool:
     if isinstance(value, str):
         return 0 < len(value) <= MAX_LENGTH and value.isprintable()
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < _TOO_GREAT
 
 
 def _moment(text: str) -> datetime | None:

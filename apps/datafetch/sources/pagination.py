@@ -13,7 +13,7 @@ from apps.datafetch.sources.failures import SourceFailed
 Position = dict[str, Any]
 
 MAX_TOKEN = 4000
-_LINK = re.compile(r"<([^>]*)>([^<]*)")
+_LINK = re.compile(r"<([^<>]*)>([^<]*)")  # no target has a <: so each is looked at once
 _REL = re.compile(r""";\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))""", re.IGNORECASE)
 
 

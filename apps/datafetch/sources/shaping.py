@@ -1,12 +1,19 @@
 """From a page's JSON to records as they are stored: key, hash, data."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
 
-from apps.datafetch.limits import MAX_KEY_LENGTH, MAX_RECORD_BYTES
+from apps.datafetch.limits import (
+    MAX_KEY_LENGTH,
+    MAX_MAPPED_BYTES,
+    MAX_RECORD_BYTES,
+    MAX_RECORDS,
+    MAX_REJECTED_KEPT,
+)
 from apps.datafetch.sources import cursors, forms
 from apps.datafetch.sources.expressions import ExpressionFailed, Steps
 from apps.datafetch.sources.failures import SourceFailed
@@ -36,15 +43,22 @@ class Refused(NamedTuple):
 class Shape:
     """What is on a page. Of several records with one key the last counts; `count` counts them all.
 
+    `refused` has the first of those that cannot be stored, `refusals` counts them all by their codes.
     `form` is that of the records, `strangers` what of the others did not fit.
     """
 
     count: int
     records: dict[str, Shaped] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
+    refusals: Counter[str] = field(default_factory=Counter)
     greatest: Any = None
     form: Form = field(default_factory=dict)
     strangers: Form = field(default_factory=dict)
+
+    def refuse(self, code: str, detail: str, raw: Any) -> None:
+        self.refusals[code] += 1
+        if len(self.refused) < MAX_REJECTED_KEPT:
+            self.refused.append(Refused(code, detail, _excerpt(raw)))
 
 
 class _Unfit(Exception):
@@ -73,9 +87,9 @@ def shape_records(
             if bound_to is not None:
                 _require_form(bound_to, data, page.strangers)
         except ExpressionFailed as error:
-            page.refused.append(Refused("expression_failed", str(error)[:500], _excerpt(raw)))
+            page.refuse("expression_failed", str(error)[:500], raw)
         except _Unfit as unfit:
-            page.refused.append(Refused(unfit.code, unfit.detail, _excerpt(raw)))
+            page.refuse(unfit.code, unfit.detail, raw)
         else:
             page.records[record.key] = record
             observed.add(data)
@@ -100,6 +114,8 @@ def records_of(source: Source, document: Any, steps: Steps) -> list[Any]:
         return [found]
     if not isinstance(found, list):
         raise SourceFailed("records_not_found", "What is at records_path is not a list.")
+    if len(found) > MAX_RECORDS:
+        raise SourceFailed("too_many_records", f"A page has at most {MAX_RECORDS:,} records.")
     return found
 
 
@@ -127,6 +143,11 @@ def _shaped(source: Source, raw: Any, data: dict[str, Any], steps: Steps) -> Sha
 
 
 def _mapped(source: Source, raw: Any, steps: Steps) -> dict[str, Any]:
+    """Each field may be the whole record again: how large all of them could be is looked at first."""
+    if source.growth > 1 and source.growth * len(_dumped(raw)) > MAX_MAPPED_BYTES:
+        raise _Unfit(
+            "too_large", "The record is too large for a mapping that may repeat it so often."
+        )
     return {name: expression(raw, steps) for name, expression in source.fields or ()}
 
 
@@ -146,7 +167,7 @@ def _key(source: Source, raw: Any, data: Any, steps: Steps) -> str | None:
     single = parts[0] if len(parts) == 1 else parts
     if type(single) is int:
         return str(single)
-    key = single if isinstance(single, str) else orjson.dumps(single).decode()
+    key = single if isinstance(single, str) else _dumped(single).decode()
     if len(key) > MAX_KEY_LENGTH or "\0" in key:
         raise _Unfit("key_invalid", f"A key has at most {MAX_KEY_LENGTH} characters and no NUL.")
     return key

@@ -13,7 +13,7 @@ import orjson
 from apps.common.outgoing import guard, pooled
 from apps.datafetch.sources import pagination
 from apps.datafetch.sources.expressions import Expression, compiled
-from apps.datafetch.sources.failures import HIDDEN, redacted
+from apps.datafetch.sources.failures import HIDDEN, SourceFailed, redacted
 from apps.datafetch.sources.pagination import Position
 
 USER_AGENT = "Tradepost/1.0 (data fetch)"
@@ -70,6 +70,11 @@ class Source:
         return tuple((name, compiled(text)) for name, text in self.mapping.items())
 
     @cached_property
+    def growth(self) -> int:
+        """How often a mapped record may hold the one it came from."""
+        return sum(expression.growth for _, expression in self.fields or ())
+
+    @cached_property
     def shape(self) -> bytes:
         """Digest of all that decides how a body is read: while it is the same, so is the reading."""
         parts = (
@@ -117,9 +122,11 @@ class Source:
                 extra[self.cursor["param"]] = _as_text(since)
             extra |= pagination.params_of(self.pagination, position)
         bare = _with(url, extra)
-        is_home = pooled.origin(guard.parse(bare)) == self.origin
+        is_home = pooled.origin(_parsed(bare)) == self.origin
+        whole = _with(bare, mine) if is_home else bare
+        _parsed(whole)
         return Asked(
-            url=_with(bare, mine) if is_home else bare,
+            url=whole,
             private=self._private_headers(token) if is_home else {},
             bare=bare,
             digest=hashlib.blake2b(bare.encode(), digest_size=16).digest(),
@@ -137,6 +144,13 @@ class Source:
             for name, value in asked.private.items()
         }
         return url, {"user-agent": USER_AGENT, "accept": ACCEPT, **private}
+
+    def hidden_of(self, asked: Asked) -> tuple[str, ...]:
+        """Those of one request too: an access token, and what is written otherwise than it is stored."""
+        open_values = set(self.headers.values())
+        sent = (value for value in asked.private.values() if value not in open_values)
+        parts = [part for value in sent for part in (value, value.rpartition(" ")[2])]
+        return (*self.hidden, *parts)
 
     def redacted(self, text: str) -> str:
         return redacted(text, self.hidden)
@@ -160,6 +174,13 @@ class Source:
             case "oauth2_client_credentials":
                 headers["authorization"] = f"Bearer {token}"
         return headers
+
+
+def _parsed(url: str) -> guard.Target:
+    try:
+        return guard.parse(url)
+    except guard.UrlInvalid as error:
+        raise SourceFailed("url_invalid", f"With its parameters it is no URL: {error}") from error
 
 
 def _as_text(value: Any) -> str:
