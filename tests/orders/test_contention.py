@@ -1,7 +1,7 @@
 """When others hold the rows: 503 after a while, and a deadlock is tried again, in every service."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -121,3 +121,47 @@ def test_every_service_that_writes_is_retried() -> None:
 
 def _is_retried(function: Any) -> bool:
     return "retries.py" in function.__code__.co_filename
+
+
+def test_one_new_external_id_in_bulk_and_singly_is_taken_once(shop: Shop) -> None:
+    """The bulk call locks its stock first and the single order last: they meet in a deadlock, whose
+    victim is tried again."""
+    shop.product("MUG", stock=10)
+    shop.product("TEA", stock=10)
+
+    def in_bulk() -> int:
+        orders = [shop.body(("MUG", 1), external_id="one"), shop.body(("TEA", 1))]
+        with impatient(deadlock_timeout="100ms"):
+            answer = shop.api.post(f"{BASE}/orders/bulk", {"orders": orders})
+        assert answer.json()["results"][1]["status"] == 201
+        status: int = answer.json()["results"][0]["status"]
+        return status
+
+    def singly() -> int:
+        with impatient(deadlock_timeout="100ms"):
+            status: int = shop.try_order(("MUG", 1), external_id="one").status_code
+        return status
+
+    with ExitStack() as stack, holding(f"{_STOCK_OF} 'TEA' FOR UPDATE OF s"):
+        bulk = stack.enter_context(background(in_bulk))
+        wait_until(lambda: waiting() == 1)  # has the mugs, and waits for tea
+        single = stack.enter_context(background(singly))
+        wait_until(lambda: waiting() == 2)  # has the external_id, and waits for mugs
+
+    assert sorted([bulk.result(), single.result()]) == [201, 409]
+    assert (stock("MUG"), stock("TEA")) == ((10, 1), (10, 1))
+    assert Order.objects.filter(external_id="one").count() == 1
+    assert_ledger_agrees()
+
+
+_STOCK_OF = "SELECT FROM orders_stock s JOIN orders_product p ON p.id = s.product_id WHERE p.sku ="
+
+
+def waiting() -> int:
+    """How many connections of this test's database wait for another's lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE NOT granted AND datname = current_database()"
+        )
+        return int(cursor.fetchone()[0])

@@ -67,11 +67,11 @@ def test_a_replay_and_a_shortage_take_no_more(shop: Shop) -> None:
 
 @contextmanager
 def before_each_write(act: Callable[[int], Any]) -> Iterator[list[int]]:
-    """Call `act(n)` right before the nth time that orders_place is sent; yields those numbers."""
+    """Call `act(n)` right before the nth time that orders_place_v2 is sent; yields those numbers."""
     writes: list[int] = []
 
     def between(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "FROM orders_place(" in sql:
+        if "FROM orders_place_v2(" in sql:
             writes.append(len(writes) + 1)
             concurrently(1, lambda _: act(writes[-1]))
         return execute(sql, params, many, context)
@@ -188,7 +188,7 @@ def test_a_deadlock_is_tried_again(shop: Shop) -> None:
     refused: list[str] = []
 
     def refuse_once(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "FROM orders_place(" in sql and not refused:
+        if "FROM orders_place_v2(" in sql and not refused:
             refused.append(sql)
             sql = "DO $$ BEGIN RAISE EXCEPTION 'victim' USING ERRCODE = '40P01'; END $$"
             params = None

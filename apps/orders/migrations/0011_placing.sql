@@ -1,13 +1,14 @@
--- Placing an order takes two calls of the database: orders_read_for_placing, then orders_place.
+-- Placing an order takes two calls of the database: orders_read_for_placing_v2, then orders_place_v2.
 -- Functions, because their statements are planned once per connection: `plan_cache_mode` sees to that (the
 -- planner would rather plan each list of products anew), and without sequential scans the plan holds for
 -- any number of products.
-
-DROP FUNCTION orders_read_for_placing, orders_place, orders_place_bulk;
+--
+-- Those of migrations 0001 and 0004, without v2, take other documents. They stay for one release: web
+-- processes of the release before call them until they are restarted.
 
 -- Everything that an order depends on, in one snapshot: the time, a number, storefront and products, and
 -- the answer to an earlier request with the same idempotency key (p_key '': none was sent).
-CREATE FUNCTION orders_read_for_placing(
+CREATE FUNCTION orders_read_for_placing_v2(
   p_account uuid, p_storefront text, p_skus text[], p_key text, p_kept_seconds integer,
   OUT at timestamptz, OUT number bigint, OUT storefront json, OUT products json,
   OUT status smallint, OUT fingerprint text, OUT body bytea, OUT location text
@@ -32,9 +33,9 @@ BEGIN
   END IF;
 END $$;
 
--- Whether the storefront and the products are still as an order copied them; for orders_place, whose
+-- Whether the storefront and the products are still as an order copied them; for orders_place_v2, whose
 -- settings hold here too.
-CREATE FUNCTION orders_is_as_read(
+CREATE OR REPLACE FUNCTION orders_is_as_read(
   p_storefront uuid, p_version integer, p_currency text,
   p_products uuid[], p_names text[], p_prices bigint[]
 ) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -62,7 +63,7 @@ END $$;
 --
 -- VOLATILE, so each statement sees what committed before it began: what is read after the locks are held is
 -- the present state.
-CREATE FUNCTION orders_place(
+CREATE FUNCTION orders_place_v2(
   p jsonb, p_payload bytea, p_answer bytea, p_kept_seconds integer,
   OUT outcome text, OUT available jsonb
 ) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
@@ -178,10 +179,10 @@ BEGIN
   outcome := 'placed';
 END $$;
 
--- orders_place for each document of the array `p`, in this order: each stands or falls by itself. The stock
--- of all of them is locked first and in id order, as everybody locks it: so no two calls, and no call and
--- no single order, wait for each other in a circle.
-CREATE FUNCTION orders_place_bulk(p jsonb, p_payloads bytea[], OUT outcomes jsonb)
+-- orders_place_v2 for each document of the array `p`, in this order: each stands or falls by itself. The
+-- stock of all of them is locked first and in id order, as everybody locks it: so no two calls, and no call
+-- and no single order, wait for each other in a circle for it.
+CREATE FUNCTION orders_place_bulk_v2(p jsonb, p_payloads bytea[], OUT outcomes jsonb)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
   v_document jsonb;
@@ -196,7 +197,7 @@ BEGIN
 
   outcomes := '[]';
   FOR v_document, v_nth IN SELECT * FROM jsonb_array_elements(p) WITH ORDINALITY LOOP
-    SELECT to_jsonb(o) INTO v_outcome FROM orders_place(v_document, p_payloads[v_nth], '', 0) o;
+    SELECT to_jsonb(o) INTO v_outcome FROM orders_place_v2(v_document, p_payloads[v_nth], '', 0) o;
     outcomes := outcomes || v_outcome;
   END LOOP;
 END $$;

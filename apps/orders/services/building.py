@@ -44,7 +44,7 @@ _COLUMNS = (
     "reservation_expires_at",
     "created_at",
 )
-# What `orders_place` calls the lists of the lines' columns.
+# What `orders_place_v2` calls the lists of the lines' columns.
 _LISTS = {
     "line_ids": "id",
     "products": "product_id",
@@ -90,7 +90,7 @@ class Catalogue(NamedTuple):
 
 
 class Document(NamedTuple):
-    """What `orders_place` writes: its argument as JSON values, and the event's body."""
+    """What `orders_place_v2` writes: its argument as JSON values, and the event's body."""
 
     content: dict[str, Any]
     payload: bytes
@@ -155,7 +155,7 @@ def document(placed: Placed, actor: Actor) -> Document:
 
 
 def refuse(outcome: str, available: Mapping[str, int], wanted: NewOrder, placed: Placed) -> None:
-    """Raise what an outcome of `orders_place` calls for; return when another attempt may go better."""
+    """Raise what an outcome of `orders_place_v2` calls for; return when another attempt may go better."""
     if outcome == "external_id_taken":
         raise external_id_taken(placed.order.external_id)
     if outcome == "short":

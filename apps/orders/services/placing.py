@@ -87,7 +87,7 @@ def _read(account_id: UUID, wanted: NewOrder, retry: Retry | None) -> _Read | An
         cursor.execute(
             "SELECT at, number, storefront::text, products::text,"
             " status, fingerprint, body, location"
-            " FROM orders_read_for_placing(%s, %s, %s, %s, %s)",
+            " FROM orders_read_for_placing_v2(%s, %s, %s, %s, %s)",
             [account_id, wanted.storefront, wanted.items.skus, key, KEPT_SECONDS],
         )
         at, number, storefront, products, *answer = cursor.fetchone()
@@ -106,7 +106,7 @@ def _write(placed: Placed, actor: Actor, retry: Retry | None) -> tuple[str, dict
         content["answer"] = {"id": uuid7(), "lock_name": retry.asked.lock_name, **answer}
     with prepared_cursor() as cursor:
         cursor.execute(
-            "SELECT outcome, available::text FROM orders_place(%s, %s, %s, %s)",
+            "SELECT outcome, available::text FROM orders_place_v2(%s, %s, %s, %s)",
             [orjson.dumps(content).decode(), payload, body, KEPT_SECONDS],
         )
         outcome, available = cursor.fetchone()
