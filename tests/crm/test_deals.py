@@ -1,10 +1,17 @@
 """Deals that were sold become HubSpot's, once each, with the contact of their buyer."""
 
 import pytest
+from django.db.models import Value
 
+from apps.common.ids import uuid7
+from apps.crm import selectors
+from apps.crm.enums import Call
 from apps.crm.handlers import on_sales
 from apps.crm.hubspot.client import DEAL_ID
-from apps.crm.models import SoldDeal
+from apps.crm.models import Customer, SoldDeal
+from apps.crm.services.batching import take_batch
+from apps.crm.services.deal_judging import DealParcel
+from apps.crm.services.deal_recording import note_sending
 from apps.crm.services.deal_sync import sync_deals
 from apps.events.dispatch import dispatch
 from apps.events.models import Event
@@ -359,3 +366,75 @@ def test_taken_back_while_the_call_is_under_way(ready: Market, hubspot: Simulato
     (made,) = hubspot.deals()
     assert made["properties"]["dealstage"] == "closedlost"
     assert deal_states() == {"synced": 1}
+
+
+def test_a_property_that_another_worker_makes_meanwhile_holds_nothing_back(
+    market: Market, hubspot: Simulator
+) -> None:
+    hubspot.records.define("deals", DEAL_ID, hasUniqueValue=True)
+    hubspot.script(Scripted(404, {"category": "OBJECT_NOT_FOUND"}, path=f"deals/{DEAL_ID}"))
+    market.add_buyer()
+    market.sell()
+
+    follow()
+
+    asked = hubspot.calls_to("properties/deals")
+    assert [(call.method, call.status) for call in asked] == [
+        ("GET", 404),
+        ("POST", 409),
+        ("GET", 200),
+    ]
+    assert len(hubspot.deals()) == 1
+    assert portal().deals_error == ""
+
+
+def test_a_name_that_an_archived_property_has_holds_deals_back(
+    market: Market, hubspot: Simulator
+) -> None:
+    hubspot.records.define("deals", DEAL_ID, archived=True)
+    market.add_buyer()
+    market.sell()
+
+    follow()
+    tell()
+
+    assert len(hubspot.calls_to("properties/deals")) == 3
+    assert "does not exist" in portal().deals_error
+
+
+@pytest.mark.parametrize("row_errors", [True, False])
+def test_a_contact_deleted_in_hubspot_holds_back_its_own_deals_alone(
+    ready: Market, hubspot: Simulator, row_errors: bool
+) -> None:
+    hubspot.settings.row_errors = row_errors
+    contact = hubspot.contact("buyer@example.com")
+    assert contact is not None
+    hubspot.delete_contact(contact.id)
+    deal = ready.sell()
+    follow()
+    row = SoldDeal.objects.get(pk=deal["id"])
+    assert (row.state, row.error_reason) == ("skipped", "NO_CONTACT")
+
+    contact.archived = False
+    customer = Customer.objects.get(account=ready.seller.account, email="buyer@example.com")
+    ready.seller.post(f"/api/v1/customers/{customer.pk}/sync")
+    follow()
+
+    assert deal_states() == {"synced": 1}
+
+
+def test_a_lease_that_ran_out_before_the_call_sends_nothing(
+    ready: Market, hubspot: Simulator
+) -> None:
+    """Whoever has it by now may know better, and has told HubSpot perhaps."""
+    ready.add_many(2)
+    line = selectors.line(ready.seller.account.id)
+    assert line is not None
+    wait()
+    rows = SoldDeal.objects.annotate(call=Value(Call.MAKE_DEALS.value))
+    batch = take_batch("crm.deals", line, rows, [Call.MAKE_DEALS])
+    assert batch is not None
+    parcels = [DealParcel(row, {"dealname": row.name}, batch.call, "1") for row in batch.rows]
+    SoldDeal.objects.filter(pk=batch.rows[0].pk).update(lease_id=uuid7())
+
+    assert [one.id for one in note_sending(parcels)] == [batch.rows[1].pk]

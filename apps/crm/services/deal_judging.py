@@ -17,9 +17,11 @@ from apps.crm.hubspot.client import DEAL_ID
 from apps.crm.models import SoldDeal
 from apps.crm.selectors import Line
 from apps.crm.services.budget import backoff
+from apps.crm.services.deals import NO_CONTACT
 from apps.crm.services.judging import LONGEST_WAIT_SECONDS, MAX_FAILURES
 
 _UNKNOWN_PROPERTY = "PROPERTY_DOESNT_EXIST"
+_NO_SUCH_CONTACT = "associated objects do not exist"
 _NO_ROW = Fault("NO_RESULT", "HubSpot's answer does not mention this deal.")
 
 
@@ -155,8 +157,8 @@ def _missing(parcel: DealParcel) -> DealVerdict:
 
 
 def _faulty(parcel: DealParcel, fault: Fault) -> DealVerdict:
-    if fault.is_missing:
-        return _missing(parcel) if parcel.call == Call.FIND_DEALS else _deleted(parcel, fault)
+    if fault.is_missing or _lacks_contact(parcel, fault):
+        return _gone(parcel, fault)
     if fault.is_passing:
         return _later(parcel, fault)
     if _is_without_property(fault) and parcel.deal.failures < MAX_FAILURES:
@@ -171,9 +173,16 @@ def _faulty(parcel: DealParcel, fault: Fault) -> DealVerdict:
     return replace(_as_it_was(parcel, Outcome.REJECTED, fault), state=SyncState.FAILED)
 
 
-def _deleted(parcel: DealParcel, fault: Fault) -> DealVerdict:
-    """Somebody in HubSpot has deleted it, and may have had reasons: it is not made again by itself."""
-    gone = Fault("DELETED_IN_HUBSPOT", f"HubSpot has the deal no longer. {fault.detail}")
+def _gone(parcel: DealParcel, fault: Fault) -> DealVerdict:
+    """HubSpot has no such deal, or no longer the contact that one is to be made with."""
+    if parcel.call == Call.FIND_DEALS:
+        return _missing(parcel)
+    if parcel.call == Call.MAKE_DEALS:
+        gone = Fault(
+            NO_CONTACT, f"HubSpot has the buyer's contact no longer. {fault.detail}"[:1000]
+        )
+    else:  # whoever deleted it may have had reasons: it is not made again by itself
+        gone = Fault("DELETED_IN_HUBSPOT", f"HubSpot has the deal no longer. {fault.detail}"[:1000])
     return DealVerdict(parcel, Outcome.SKIPPED, SyncState.SKIPPED, fault=gone)
 
 
@@ -226,6 +235,11 @@ def _in_doubt(parcel: DealParcel) -> dict[str, str] | None:
 
 def _is_without_property(fault: Fault) -> bool:
     return fault.code == _UNKNOWN_PROPERTY and fault.property_name == DEAL_ID
+
+
+def _lacks_contact(parcel: DealParcel, fault: Fault) -> bool:
+    """HubSpot says so by words alone: the code is that of any invalid value."""
+    return parcel.call == Call.MAKE_DEALS and _NO_SUCH_CONTACT in fault.detail
 
 
 def _is_taken(fault: Fault) -> bool:

@@ -53,13 +53,15 @@ class DealRound:
 
 @retried
 @transaction.atomic
-def note_sending(parcels: Sequence[DealParcel]) -> None:
-    """Before anything is sent: from now on HubSpot may have it, whatever becomes of this process."""
+def note_sending(parcels: Sequence[DealParcel]) -> list[DealParcel]:
+    """Before anything is sent: from now on HubSpot may have it, whatever becomes of this process. Returns
+    those that may go: not one whose lease another has by now, who may know better."""
     rows = _leased(parcels)
     for parcel in parcels:
         if parcel.id in rows:
             rows[parcel.id].sending = {**(rows[parcel.id].sending or {}), **parcel.payload}
     SoldDeal.objects.bulk_update(rows.values(), ["sending"])
+    return [parcel for parcel in parcels if parcel.id in rows]
 
 
 @retried

@@ -29,7 +29,7 @@ from apps.crm.services.syncing import daily_reset
 
 # Those in doubt first: what is found there goes with the updates.
 _ORDER = (Call.FIND_DEALS, Call.MAKE_DEALS, Call.UPDATE_DEALS)
-_MISSING = 404
+_MISSING, _TAKEN = 404, 409
 
 log = structlog.get_logger(__name__)
 
@@ -89,11 +89,16 @@ def _is_prepared(hubspot: HubSpot, line: Line) -> bool:
     """Whether HubSpot has our unique property, which is made if it is not there: once for each token."""
     if selectors.has_deal_property(line.portal_key):
         return True
-    for send in (hubspot.deal_property, hubspot.make_deal_property):
+    # Looked for again at the end: another worker may have made it at the same time.
+    for send, passing in (
+        (hubspot.deal_property, _MISSING),
+        (hubspot.make_deal_property, _TAKEN),
+        (hubspot.deal_property, None),
+    ):
         try:
             answer = ask(line.portal_key, send, may_lack_scope=True)
         except (Refused, TokenRefused) as error:
-            if error.status != _MISSING:
+            if error.status != passing:
                 budget.hold_deals(line.portal_key, error.detail)
                 return False
         except (NoLeave, HubSpotError):
@@ -118,7 +123,10 @@ def _parcels(line: Line, call: Call, claimed: Sequence[SoldDeal]) -> list[DealPa
 
 def _deliver(hubspot: HubSpot, line: Line, made: DealRound, parcels: Sequence[DealParcel]) -> None:
     if made.call != Call.FIND_DEALS:
-        deal_recording.note_sending(parcels)
+        parcels = deal_recording.note_sending(parcels)
+    if not parcels:  # their lease ran out meanwhile
+        budget.give_back(made.permit)
+        return
     started = time.monotonic()
     try:
         answer = _ask(hubspot, made.call, parcels)
