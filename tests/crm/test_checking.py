@@ -186,3 +186,17 @@ def test_while_hubspot_does_not_answer_it_is_owed(shop: Shop, hubspot: Simulator
 
     assert shop.client.get(CONNECTION).json()["mapping_check"]["ok"] is True
     assert TOKEN not in shop.client.get(CONNECTION).content.decode()
+
+
+def test_what_postgresql_cannot_hold_is_no_reason_to_look_for_ever(
+    shop: Shop, hubspot: Simulator
+) -> None:
+    options = [{"value": "\0" + "x" * 5000}]
+    hubspot.records.define("contacts", "tier", type="enumeration", options=options)
+    shop.connect(mapping={"properties.tier": "tier"}, send_deals=False)
+
+    look()
+
+    told = shop.client.get(CONNECTION).json()["mapping_check"]
+    assert (told["pending"], told["error"]) == (False, None)
+    assert 900 < len(told["findings"][-1]["detail"]) <= 1000

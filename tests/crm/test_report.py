@@ -124,3 +124,15 @@ def test_what_does_not_pass_is_told_with_its_own_status(shop: Shop, hubspot: Sim
         assert (status, TOKEN in said) == (2, False)
     shop.client.delete("/api/v1/crm/connection")
     assert report(shop)[0] == 2
+
+
+def test_a_spreadsheet_takes_nothing_for_a_formula(shop: Shop, hubspot: Simulator) -> None:
+    contact = hubspot.add_contact("ada@example.com", firstname="A")
+    shop.add("ada@example.com", first_name="A")
+    sync()
+    hubspot.edit_contact(contact.id, firstname='=HYPERLINK("https://evil.example")')
+
+    _, said = report(shop, csv=True)
+
+    (row,) = csv.DictReader(StringIO(said.rpartition("\n")[0]))
+    assert (row["here"], row["there"]) == ("A", '\'=HYPERLINK("https://evil.example")')

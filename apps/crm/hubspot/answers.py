@@ -106,7 +106,7 @@ class Answer:
     def next_place(self) -> str:
         """Of a page: where the next one begins; "" after the last."""
         paging = as_object(as_object(self.body.get("paging")).get("next"))
-        return _plain(paging.get("after") or "")[:200]
+        return plain_text(paging.get("after") or "")[:200]
 
     @property
     def total(self) -> int | None:
@@ -210,7 +210,7 @@ def refusal_of(status: int, headers: Mapping[str, str], raw: str | bytes | None)
 
 def _throttled(body: Mapping[str, Any], fault: Fault, facts: dict[str, Any]) -> HubSpotError:
     """Without a hint the policy says how long: a second, or the ten of the rolling window."""
-    policy = _plain(body.get("policyName") or "").upper()[:100]
+    policy = plain_text(body.get("policyName") or "").upper()[:100]
     if policy.startswith("DAILY") or "daily limit" in fault.detail.lower():
         return DailyLimitReached(fault.detail, reason="DAILY", **facts)
     if facts["retry_after"] is None:
@@ -223,7 +223,7 @@ def _record(found: Any) -> Record:
     return Record(
         id=str(record.get("id") or ""),
         properties={
-            name: _plain(value) if isinstance(value, str) else None
+            name: plain_text(value) if isinstance(value, str) else None
             for name, value in as_object(record.get("properties")).items()
         },
         trace=str(record.get("objectWriteTraceId") or ""),
@@ -250,14 +250,14 @@ def _fault(found: Any) -> Fault:
     """From a body or one of its `errors`; every member of either is optional."""
     error = as_object(found)
     context = as_object(error.get("context"))
-    detail = _plain(error.get("message") or "HubSpot gave no reason.")
+    detail = plain_text(error.get("message") or "HubSpot gave no reason.")
     part = _part(error, detail)
     category = str(error.get("category") or error.get("errorType") or "")
     existing = _EXISTING_ID.search(detail)
     return Fault(
-        code=_plain(part.get("code") or error.get("subCategory") or category)[:100],
-        detail=_plain(part.get("message") or detail)[:1000],
-        property_name=_plain(part.get("property") or "")[:200],
+        code=plain_text(part.get("code") or error.get("subCategory") or category)[:100],
+        detail=plain_text(part.get("message") or detail)[:1000],
+        property_name=plain_text(part.get("property") or "")[:200],
         ids=tuple(_texts(context.get("ids")) + _texts(context.get("id"))),
         traces=tuple(_texts(context.get("objectWriteTraceId"))),
         existing_id=(
@@ -325,7 +325,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _correlation_id(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
     given = body.get("correlationId") or headers.get("x-hubspot-correlation-id") or ""
-    return _plain(given)[:100]
+    return plain_text(given)[:100]
 
 
 def _number(value: str | None) -> int | None:
@@ -353,9 +353,9 @@ def _texts(value: Any) -> list[str]:
     """HubSpot gives one or a list of them."""
     if value is None:
         return []
-    return [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return [plain_text(one) for one in (value if isinstance(value, list) else [value])]
 
 
-def _plain(value: Any) -> str:
+def plain_text(value: Any) -> str:
     """As text that PostgreSQL can hold."""
     return str(value).replace("\0", "")

@@ -16,7 +16,14 @@ from apps.common.leases import claim, settle
 from apps.common.wakeups import wake_on_commit
 from apps.crm import selectors
 from apps.crm.enums import FindingCode, FindingLevel
-from apps.crm.hubspot.answers import HubSpotError, Refused, TokenRefused, as_list, as_object
+from apps.crm.hubspot.answers import (
+    HubSpotError,
+    Refused,
+    TokenRefused,
+    as_list,
+    as_object,
+    plain_text,
+)
 from apps.crm.hubspot.client import DEAL_ID, HubSpot
 from apps.crm.models import MappingCheck
 from apps.crm.selectors import Line
@@ -27,6 +34,7 @@ CHECK = "crm.check"
 LEASE_SECONDS = 120.0
 ASK_AGAIN = timedelta(seconds=15)
 MAX_OPTIONS = 20
+MAX_DETAIL = 1000
 NOTHING = UUID(int=0)
 
 Described = Mapping[str, Mapping[str, Any]]
@@ -191,7 +199,7 @@ def _report(hubspot: HubSpot, line: Line) -> Iterator[dict[str, str]]:
                 "property": entry.name,
                 "code": code.value,
                 "level": level.value,
-                "detail": detail,
+                "detail": plain_text(detail)[:MAX_DETAIL],
             }
 
 

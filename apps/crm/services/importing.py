@@ -4,6 +4,7 @@ How far it has come is a row; a page and its place commit together. Killed anywh
 after the last page that was taken in, by whichever worker or command looks next.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import timedelta
@@ -95,8 +96,11 @@ def rehearse(account_id: UUID) -> Iterator[Tally]:
         answer = _page(ask_patiently, line, hubspot, after)
         try:
             tally = _would_adopt(line, answer)
-        except Busy:
-            continue  # HubSpot is just being told of one of them: the page is read again
+        except (
+            Busy
+        ):  # HubSpot is just being told of one of them: the page is read again, a little later
+            time.sleep(ASK_AGAIN.total_seconds())
+            continue
         yield tally
         after = answer.next_place
         if not after:

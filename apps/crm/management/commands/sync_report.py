@@ -1,16 +1,16 @@
 """`manage.py sync_report --account SLUG [--json | --csv] [--only-there]`."""
 
-import csv
 import json
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.accounts.models import Account
+from apps.common.api.streaming import csv_rows
 from apps.common.errors import DomainError
 from apps.crm.hubspot.answers import HubSpotError
 from apps.crm.services.reporting import Difference, differences
@@ -57,10 +57,12 @@ class Command(BaseCommand):
         if options["json"]:
             return lambda found: self.stdout.write(json.dumps(asdict(found)))
         if options["csv"]:
-            writer = csv.DictWriter(self.stdout, [field.name for field in fields(Difference)])
-            writer.writeheader()
-            return lambda found: writer.writerow(asdict(found))
+            self._write_row(field.name for field in fields(Difference))
+            return lambda found: self._write_row(asdict(found).values())
         return lambda found: self.stdout.write(_sentence(found))
+
+    def _write_row(self, row: Iterable[str]) -> None:
+        self.stdout.write(csv_rows([row]).decode(), ending="")
 
 
 def _sentence(found: Difference) -> str:
