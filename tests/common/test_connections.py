@@ -1,6 +1,7 @@
 """Pooled connections: a dead one is never handed out, and a living one is not asked whether it lives."""
 
 import tempfile
+import tracemalloc
 
 import pytest
 from django.db import connection
@@ -42,3 +43,17 @@ def test_taking_a_living_connection_costs_no_round_trip() -> None:
         sent = [row[3] for row in (line.split("\t") for line in file) if row[1] == "F"]
 
     assert sent == ["Query"]
+
+
+def test_large_statements_are_not_kept() -> None:
+    backend()
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT length(%s)", [f"{number:0100000}"])
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert held < 2_000_000

@@ -14,6 +14,10 @@ from django.db.backends.utils import CursorWrapper
 from psycopg import Cursor, OperationalError
 from psycopg_pool import ConnectionPool
 
+# psycopg keeps the text of so many statements of a connection, those of Django's cursors too, which hold all
+# their values: a hundred of them, its default, may be a hundred megabytes.
+KEPT_STATEMENTS = 8
+
 
 def prepared_cursor() -> CursorWrapper:
     """A cursor for a hot statement: PostgreSQL gets its text once per connection and then only the
@@ -30,6 +34,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: Any) -> Any:
         while True:
             connection = super().get_new_connection(conn_params)
+            connection.prepared_max = KEPT_STATEMENTS
             if not self.pool or _is_silent(connection):
                 return connection
             try:
