@@ -4,8 +4,10 @@ Run zero, one or five times, by any number of workers at once, it does the same:
 under one advisory lock inside an SQL function, a cursor moves in the transaction of its handler.
 """
 
+import math
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -20,14 +22,45 @@ from apps.events.subscriptions import Subscription, subscriptions
 
 STAMP_BATCH = 500
 HANDLE_BATCH = 100
-# Under load a round waits for more events to come together: the longer the more came (seconds for the
-# square of their number), so that few are not kept waiting, and never by more than this.
+# A round costs the same for two events as for fifty, so when many come it waits for them to come together:
+# not at all below FEW a second, so shortly up to MANY that a webhook is sent within 30 ms still, and beyond
+# that longer with each more, but never longer than LONGEST_SECONDS.
 ENOUGH = 50
-GATHER_SECONDS_SQUARED, GATHER_SECONDS = 0.0003, 0.1
+FEW, MANY = 100, 270
+SHORT_SECONDS, MORE_SECONDS_EACH, LONGEST_SECONDS = 0.008, 0.0004, 0.1
+# The rate is that of about the last half second: in less there is too much chance.
+REMEMBERED_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 300
 
 handler_failures = Metric("tradepost_handler_failures", "Events a handler failed on", ["consumer"])
 log = structlog.get_logger(__name__)
+
+
+class Pace:
+    """How fast events come, whoever gives them their positions."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._position = 0
+        self._at = -math.inf
+        self._rate = 0.0
+
+    def gathering(self, position: int, at: float) -> float:
+        """Seconds to wait for more, the last position given being this one at this time (in seconds)."""
+        with self._lock:
+            elapsed = at - self._at
+            if elapsed > 0:
+                kept = math.exp(-elapsed / REMEMBERED_SECONDS)
+                new = 0.0 if math.isinf(elapsed) else max(position - self._position, 0) / elapsed
+                self._rate = kept * self._rate + (1 - kept) * new
+                self._position, self._at = position, at
+            if self._rate < FEW:
+                return 0.0
+            more = max(self._rate - MANY, 0.0) * MORE_SECONDS_EACH
+            return min(SHORT_SECONDS + more, LONGEST_SECONDS)
+
+
+_pace = Pace()
 
 
 def dispatch() -> bool:
@@ -37,11 +70,12 @@ def dispatch() -> bool:
 
 def _go_round() -> bool:
     stamped = stamp()
-    concerned, is_more = _concerned()
+    cursors, last = _cursors()
+    concerned, is_more = _concerned(cursors, last)
     more = [advance(subscription) for subscription in concerned]
-    if 1 < stamped < ENOUGH:
-        # They come faster than one at a time: a round costs the same for two as for fifty.
-        time.sleep(min(stamped**2 * GATHER_SECONDS_SQUARED, GATHER_SECONDS))
+    wait = _pace.gathering(last, time.monotonic())
+    if 0 < stamped < ENOUGH:
+        time.sleep(wait)
     return bool(stamped) or is_more or any(more)
 
 
@@ -79,13 +113,12 @@ def skip(name: str) -> bool:
     return bool(skipped)
 
 
-def _concerned() -> tuple[list[Subscription], bool]:
+def _concerned(cursors: Mapping[str, Consumer], last: int) -> tuple[list[Subscription], bool]:
     """Who has events before it that it wants, and whether others have more that they do not.
 
     Most handlers want few types: their cursors are moved past the rest here, all by one statement. Who
     is new, failing or far from the others is among the concerned: `advance` knows what to do.
     """
-    cursors, last = _cursors()
     behind = [
         (each, cursors.get(each.name))
         for each in subscriptions()
