@@ -73,6 +73,20 @@ def test_three_customers_pass_their_emails_round(shop: Shop, hubspot: Simulator)
         assert contact.properties["email"] == email
 
 
+def test_whoever_is_sent_anew_keeps_the_email(shop: Shop, hubspot: Simulator) -> None:
+    """What is in doubt is sent again, the address too: that is no ring of one."""
+    ada = shop.add("ada@example.com")
+    sync()
+    hubspot.forget_calls()
+
+    shop.client.post(f"/api/v1/customers/{ada['id']}/sync")
+    sync()
+
+    sent = [one["properties"] for call in hubspot.calls for one in call.body["inputs"]]
+    assert sent == [{"email": "ada@example.com"}]
+    assert states() == {"synced": 1}
+
+
 def test_what_only_hubspot_has_is_not_emptied_after_it_was_told_of(
     shop: Shop, hubspot: Simulator
 ) -> None:
