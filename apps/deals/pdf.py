@@ -5,6 +5,7 @@ scripts that run from right to left are not laid out as such: JSON has every nam
 """
 
 import io
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -43,6 +44,9 @@ _PLAIN, _BOLD = "DejaVuSansCondensed", "DejaVuSansCondensed-Bold"
 _FACES = [TTFont(name, _FONTS / f"{name}.ttf") for name in (_PLAIN, _BOLD)]
 for _face in _FACES:
     registerFont(_face)
+# ReportLab reads a font's glyphs with one place in the file for all threads: two documents made at once would
+# each get glyphs of the other.
+_one_at_a_time = threading.Lock()
 # Beyond U+FFFF ReportLab would show the glyph, and give a text without the character to whoever copies it.
 _GLYPHS = frozenset.intersection(
     *(frozenset(face.face.charToGlyph) for face in _FACES)
@@ -176,9 +180,10 @@ def _rendered(document: _Document) -> bytes:
         )
         _decorate(canvas, document, seller)
 
-    template.build(
-        _story(document), onFirstPage=decorate, onLaterPages=decorate, canvasmaker=_Canvas
-    )
+    with _one_at_a_time:
+        template.build(
+            _story(document), onFirstPage=decorate, onLaterPages=decorate, canvasmaker=_Canvas
+        )
     return file.getvalue()
 
 

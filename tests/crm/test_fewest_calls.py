@@ -21,7 +21,8 @@ def stocked(hubspot: Simulator, number: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("number", "calls"), [(1_000, 10), pytest.param(10_000, 100, marks=pytest.mark.slow)]
+    ("number", "calls"),
+    [(1_000, 10), pytest.param(10_000, 100, marks=[pytest.mark.slow, pytest.mark.timeout(400)])],
 )
 def test_customers_whose_contacts_are_known(
     shop: Shop, hubspot: Simulator, number: int, calls: int
@@ -38,7 +39,8 @@ def test_customers_whose_contacts_are_known(
 
 
 @pytest.mark.parametrize(
-    ("number", "calls"), [(500, 10), pytest.param(10_000, 200, marks=pytest.mark.slow)]
+    ("number", "calls"),
+    [(500, 10), pytest.param(10_000, 200, marks=[pytest.mark.slow, pytest.mark.timeout(400)])],
 )
 def test_customers_whose_contacts_have_to_be_found(
     shop: Shop, hubspot: Simulator, number: int, calls: int
