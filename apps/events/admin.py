@@ -52,12 +52,13 @@ class RequestFilter(admin.SimpleListFilter):
         at, _, request_id = asked.partition(" ")
         try:
             return of_request(rows, request_id, datetime.fromisoformat(at))
-        except ValueError:
+        except (ValueError, OverflowError):
             return rows.none()
 
 
 def of_request(rows: "QuerySet[Any]", request_id: str, at: datetime) -> "QuerySet[Any]":
-    """Those of the request, which was about then; raises ValueError for a time without a zone."""
+    """Those of the request, which was about then; raises ValueError for a time without a zone, and
+    OverflowError for one at the end of all time."""
     if at.tzinfo is None or not request_id:
         raise ValueError(at)
     span = {"pk__gte": uuid7_floor(at - AROUND), "pk__lt": uuid7_floor(at + AROUND)}

@@ -52,6 +52,21 @@ def shown(page: str) -> set[str]:
     return {entry.key for entry in PANELS if f'id="panel-{entry.key}"' in page}
 
 
+def test_links_to_deliveries_take_the_filter_that_reads_an_index(
+    boss: Client, workers: None, api: MakeClient, receiver: Receiver
+) -> None:
+    Household(api(), receiver, api().account.slug)
+    page = polled(boss)
+
+    addresses = {
+        unescape(one) for one in re.findall(r'href="(/admin/webhooks/delivery/\?[^"]+)"', page)
+    }
+
+    assert addresses
+    for address in addresses:
+        assert boss.get(address).context["cl"].has_active_filters, address
+
+
 def test_an_empty_installation_says_what_to_do_first(boss: Client, workers: None) -> None:
     page = boss.get("/admin/").content.decode()
 

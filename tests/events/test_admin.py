@@ -71,3 +71,17 @@ def test_a_failing_consumer_is_skipped_past_its_event(staff: Client, subscribed:
     assert "tests.well is not failing." in said
     assert got == made[1:]
     assert Consumer.objects.get(pk="tests.well").position == 2
+
+
+@pytest.mark.parametrize(
+    "asked", ["0001-01-01T00:00Z x", "9999-12-31T23:59:59Z x", "2026-01-01T00:00Z \0", "x", "\0"]
+)
+def test_an_odd_request_is_that_of_no_event(staff: Client, asked: str) -> None:
+    happen()
+
+    answer = staff.get("/admin/events/event/", {"request": asked})
+
+    if answer.status_code == 200:
+        assert list(answer.context["cl"].result_list) == []
+    else:
+        assert answer.headers["Location"] == "/admin/events/event/?e=1"

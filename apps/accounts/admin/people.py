@@ -15,6 +15,7 @@ from apps.accounts.models import User
 from apps.common.actor import Actor
 from apps.common.admin import Action, ModelAdmin
 from apps.common.admin.acting import ActingAdmin
+from apps.common.admin.pages import RecordList
 from apps.common.errors import Conflict, Forbidden
 
 admin.site.unregister(Group)
@@ -41,6 +42,9 @@ class PersonAdmin(UserAdmin, ActingAdmin):  # type: ignore[type-arg]  # generic 
     )
     list_filter = ("groups", "is_active", "is_staff", "is_superuser")
     readonly_fields = ("last_login", "date_joined", "factor")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordList]:
+        return RecordList
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
@@ -101,4 +105,10 @@ def _require_power(person: User, actor: Actor) -> None:
 
 @admin.register(Group)
 class RoleAdmin(GroupAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
-    """What people may do. The four roles are as the code says (apps/backoffice/roles.py)."""
+    """What people may do. The four roles are as the code says (apps/backoffice/roles.py).
+
+    None is deleted: everybody who has it would lose it without a trace.
+    """
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

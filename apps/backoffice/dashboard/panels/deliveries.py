@@ -108,13 +108,13 @@ def _waiting(panel: Panel) -> list[Stat]:
             "To be sent",
             number(ready),
             f"the first for {span(oldest)}" if ready else "nothing waits",
-            f"{panel.url}?status__exact={DeliveryStatus.PENDING.value}",
+            f"{panel.url}?status={DeliveryStatus.PENDING.value}",
             level=Level.TROUBLE if oldest > LATE_SECONDS else Level.FINE,
         ),
         Stat(
             "To retry",
             number(retries),
-            url=f"{panel.url}?status__exact={DeliveryStatus.PENDING.value}",
+            url=f"{panel.url}?status={DeliveryStatus.PENDING.value}",
         ),
     ]
 
@@ -126,7 +126,7 @@ def _given_up(now: datetime, url: str) -> Stat:
         "Given up",
         number(failed),
         "of those of 24 hours",
-        f"{url}?status__exact={DeliveryStatus.FAILED.value}",
+        f"{url}?status={DeliveryStatus.FAILED.value}",
         level=Level.ATTENTION if failed else Level.FINE,
     )
 
