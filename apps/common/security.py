@@ -61,7 +61,8 @@ def client_address(request: HttpRequest) -> str | None:
     told = [forwarded[-proxies].strip()] if 0 < proxies <= len(forwarded) else []
     for candidate in (*told, request.META.get("REMOTE_ADDR", "")):
         try:
-            return str(ip_address(candidate))
+            # The zone of a link-local address (`fe80::1%eth0`) is ours, and no column takes it.
+            return str(ip_address(candidate.partition("%")[0]))
         except ValueError:
             continue
     return None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from axes.models import AccessAttempt, AccessLog
 from django.contrib.admin.models import LogEntry
+from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
 from django_otp.oath import TOTP
@@ -472,3 +473,37 @@ def test_an_administrator_takes_a_lost_one_away(factor: SecondFactor, admin_clie
     assert sign_in(Client()).headers["Location"] == "/admin/"
     entry = LogEntry.objects.get()
     assert (entry.user.username, entry.object_id) == ("admin", str(factor.pk))
+
+
+def test_between_password_and_code_the_session_has_a_new_name(factor: SecondFactor) -> None:
+    """Whoever planted the session before would stand where only the code is missing."""
+    client = Client()
+    client.session.save()
+    planted = client.session.session_key
+    client.cookies["sessionid"] = planted
+
+    sign_in(client)
+
+    assert client.session.session_key != planted
+    assert not Session.objects.filter(session_key=planted).exists()
+    assert client.get(CODE).status_code == 200
+
+
+def test_a_link_local_address_stops_nobody(boss: User) -> None:
+    client = Client(REMOTE_ADDR="fe80::1%eth0")
+
+    assert sign_in(client, "wrong").status_code == 200
+    assert sign_in(client).status_code == 302
+    assert AccessLog.objects.get().ip_address == "fe80::1"
+
+
+def test_a_code_alone_takes_nothing_away_and_is_not_used_up(factor: SecondFactor) -> None:
+    client = Client()
+    client.force_login(User.objects.get())
+    code = code_of(factor)
+
+    client.post(OWN, {"code": code})
+    assert SecondFactor.objects.exists()
+    client.post(OWN, {"code": code, "remove": "1"})
+
+    assert not SecondFactor.objects.exists()

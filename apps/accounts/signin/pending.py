@@ -13,7 +13,8 @@ _SECONDS = 600
 
 
 def begin(request: HttpRequest, user: User, next_url: str) -> None:
-    """Remember who it is, for ten minutes."""
+    """Remember who it is, for ten minutes: in a session of a new name, which nobody can have planted."""
+    request.session.cycle_key()
     request.session[_NAME] = {
         "user": str(user.pk),
         "backend": user.backend,

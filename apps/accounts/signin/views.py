@@ -98,7 +98,9 @@ def my_security(request: HttpRequest) -> HttpResponse:
         note_change(str(user.pk), user, "Signed out everywhere else.")
         messages.success(request, "You are signed out everywhere but here.")
         return redirect("my_security")
-    form = CodeForm(user, request.POST or None)
+    # A code is taken for what was asked for by name, and for nothing else.
+    is_asked = not {"renew", "remove"}.isdisjoint(request.POST)
+    form = CodeForm(user, request.POST if is_asked else None)
     if form.is_valid():
         if "renew" in request.POST:
             note_change(str(user.pk), user, "Made new backup codes.")
