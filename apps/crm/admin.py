@@ -1,17 +1,17 @@
 """Customers, how far HubSpot is with them, and how it fares. Tokens are shown to nobody."""
 
 from typing import Any
-from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
+from unfold.enums import ActionVariant
 
-from apps.common.admin import BaseModelAdmin
-from apps.common.errors import DomainError
+from apps.common.actor import Actor
+from apps.common.admin import Action, BaseModelAdmin
 from apps.common.money import display
 from apps.crm import selectors
 from apps.crm.enums import FindingLevel
@@ -54,7 +54,6 @@ class ContactAdmin(BaseModelAdmin):
     search_help_text = "A whole id, of the customer or its account."
     exclude = ("lease_id", "lease_until", "claims")
     readonly_fields = ("orders", "attempts")
-    actions = ("sync",)
 
     @admin.display(boolean=True, description="owed")
     def is_owed(self, contact: Contact) -> bool:
@@ -74,15 +73,15 @@ class ContactAdmin(BaseModelAdmin):
         path = reverse("admin:crm_syncattempt_changelist")
         return format_html('<a href="{}?q={}">What each call meant for it</a>', path, contact.pk)
 
-    @admin.action(description="Send the chosen customers to HubSpot again", permissions=["change"])
-    def sync(self, request: HttpRequest, contacts: "QuerySet[Contact]") -> None:
-        for contact in contacts:
-            try:
-                request_sync(account_id=contact.account_id, customer_id=contact.pk)
-            except DomainError as error:
-                self.message_user(request, f"{contact.pk}: {error.detail}", messages.WARNING)
-            else:
-                self.message_user(request, f"{contact.pk} is sent again.")
+    @Action(
+        "Send again",
+        "HubSpot is told all of it at once, whatever it has or has rejected.",
+        icon="sync",
+        variant=ActionVariant.PRIMARY,
+    )
+    def sync(self, contact: Contact, actor: Actor) -> str:
+        request_sync(account_id=contact.account_id, customer_id=contact.pk)
+        return f"{contact.pk} is sent again."
 
 
 @admin.register(SoldDeal)
@@ -108,7 +107,6 @@ class SoldDealAdmin(BaseModelAdmin):
     search_help_text = "A whole id, of the deal or the seller's account."
     exclude = ("lease_id", "lease_until", "claims")
     readonly_fields = ("price", "attempts")
-    actions = ("send",)
 
     @admin.display(description="taken back")
     def taken_back(self, deal: SoldDeal) -> str:
@@ -123,12 +121,15 @@ class SoldDealAdmin(BaseModelAdmin):
         path = reverse("admin:crm_syncattempt_changelist")
         return format_html('<a href="{}?q={}">What each call meant for it</a>', path, deal.pk)
 
-    @admin.action(description="Send the chosen deals to HubSpot again", permissions=["change"])
-    def send(self, request: HttpRequest, deals: "QuerySet[SoldDeal]") -> None:
-        ids: list[UUID] = list(deals.values_list("pk", flat=True))
-        for deal_id in ids:
-            request_deal(deal_id=deal_id)
-        self.message_user(request, f"{len(ids)} are looked for in HubSpot, and sent.")
+    @Action(
+        "Send again",
+        "It is looked for in HubSpot, and sent at once, whatever became of it.",
+        icon="sync",
+        variant=ActionVariant.PRIMARY,
+    )
+    def send(self, deal: SoldDeal, actor: Actor) -> str:
+        request_deal(deal_id=deal.pk)
+        return f"{deal} is looked for in HubSpot, and sent."
 
 
 @admin.register(SyncAttempt)
@@ -171,7 +172,6 @@ class ConnectionAdmin(BaseModelAdmin):
     list_per_page = 20
     exclude = ("access_token", "token_digest")
     readonly_fields = ("owed", "failed", "deals_owed", "hubspot", "mapping_check")
-    actions = ("check_mapping", "resync", "import_contacts")
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return super().get_queryset(request).defer("access_token")
@@ -204,38 +204,37 @@ class ConnectionAdmin(BaseModelAdmin):
         lines = [(one["property"], one["code"], one["detail"]) for one in faults]
         return format_html_join(mark_safe("<br>"), "{} ({}): {}", lines) or "in order"
 
-    @admin.action(
-        description="Check the mapping of the chosen accounts beside HubSpot's properties",
-        permissions=["change"],
+    @Action(
+        "Check mapping",
+        "It is laid beside HubSpot's own list of properties; what is found is shown here within seconds.",
+        icon="rule",
     )
-    def check_mapping(self, request: HttpRequest, connections: "QuerySet[Connection]") -> None:
-        for account_id in connections.values_list("pk", flat=True):
-            request_check(account_id=account_id)
-        self.message_user(request, "What is found is shown here within seconds.")
+    def check_mapping(self, connection: Connection, actor: Actor) -> str:
+        request_check(account_id=connection.pk)
+        return f"The mapping of {connection} is looked at; the list says what is found."
 
     @admin.display(boolean=True, description="resync under way")
     def resyncs(self, connection: Connection) -> bool:
         return connection.resync_after is not None
 
-    @admin.action(
-        description="Look at all customers of the chosen accounts again", permissions=["change"]
+    @Action(
+        "Resync",
+        "All its customers are looked at again; what HubSpot has already is not sent.",
+        icon="sync",
+        variant=ActionVariant.PRIMARY,
     )
-    def resync(self, request: HttpRequest, connections: "QuerySet[Connection]") -> None:
-        for account_id in connections.values_list("pk", flat=True):
-            request_resync(account_id=account_id)
-        self.message_user(request, "They are owed anew; what HubSpot has already is not sent.")
+    def resync(self, connection: Connection, actor: Actor) -> str:
+        request_resync(account_id=connection.pk)
+        return f"All customers of {connection} are looked at again."
 
-    @admin.action(
-        description="Bring in HubSpot's contacts for the chosen accounts", permissions=["change"]
+    @Action(
+        "Import contacts",
+        "HubSpot's contacts become customers here, matched by their e-mail; it takes a while.",
+        icon="download",
     )
-    def import_contacts(self, request: HttpRequest, connections: "QuerySet[Connection]") -> None:
-        for connection in connections.select_related("account"):
-            try:
-                start_import(account_id=connection.pk)
-            except DomainError as error:
-                self.message_user(request, f"{connection}: {error.detail}", messages.WARNING)
-            else:
-                self.message_user(request, f"{connection}: under way, see Imports.")
+    def import_contacts(self, connection: Connection, actor: Actor) -> str:
+        start_import(account_id=connection.pk)
+        return f"{connection}: under way, see Imports."
 
 
 @admin.register(ContactImport)
@@ -259,28 +258,31 @@ class ContactImportAdmin(BaseModelAdmin):
     search_help_text = "The whole id of the account."
     exclude = ("lease_id", "lease_until", "claims")
     readonly_fields = ("progress",)
-    actions = ("resume", "pause")
 
     @admin.display(description="contacts")
     def progress(self, row: ContactImport) -> str:
         return f"{row.read:,} of {row.total:,}" if row.total else f"{row.read:,}"
 
-    @admin.action(
-        description="Go on with the chosen imports, or begin anew", permissions=["change"]
+    @Action(
+        "Go on",
+        "It goes on where it is, or begins anew where it had ended.",
+        icon="play_arrow",
+        variant=ActionVariant.PRIMARY,
+        when=lambda row: row.due_at is None,
     )
-    def resume(self, request: HttpRequest, rows: "QuerySet[ContactImport]") -> None:
-        for account_id in rows.values_list("pk", flat=True):
-            try:
-                start_import(account_id=account_id)
-            except DomainError as error:
-                self.message_user(request, error.detail, messages.WARNING)
-        self.message_user(request, "They go on.")
+    def resume(self, row: ContactImport, actor: Actor) -> str:
+        start_import(account_id=row.pk)
+        return f"The import of {row.account} goes on."
 
-    @admin.action(description="Pause the chosen imports", permissions=["change"])
-    def pause(self, request: HttpRequest, rows: "QuerySet[ContactImport]") -> None:
-        for account_id in rows.values_list("pk", flat=True):
-            pause_import(account_id=account_id)
-        self.message_user(request, "They are paused after the page at hand.")
+    @Action(
+        "Pause",
+        "It stops after the page at hand, until it is told to go on.",
+        icon="pause",
+        when=lambda row: row.due_at is not None,
+    )
+    def pause(self, row: ContactImport, actor: Actor) -> str:
+        pause_import(account_id=row.pk)
+        return f"The import of {row.account} is paused after the page at hand."
 
 
 @admin.register(Portal)
@@ -325,11 +327,14 @@ class ErasureAdmin(BaseModelAdmin):
     search_ids = ("pk", "account_id")
     search_help_text = "A whole id, of the customer or its account."
     exclude = ("email", "lease_id", "lease_until", "claims")
-    actions = ("retry",)
 
-    @admin.action(description="Try the chosen erasures again", permissions=["change"])
-    def retry(self, request: HttpRequest, erasures: "QuerySet[Erasure]") -> None:
-        ids: list[UUID] = list(erasures.values_list("pk", flat=True))
-        for customer_id in ids:
-            retry_erasure(customer_id=customer_id)
-        self.message_user(request, f"{len(ids)} are tried again.")
+    @Action(
+        "Try again",
+        "HubSpot is asked once more to delete what it refused to delete.",
+        icon="replay",
+        variant=ActionVariant.PRIMARY,
+        when=lambda erasure: erasure.due_at is None,
+    )
+    def retry(self, erasure: Erasure, actor: Actor) -> str:
+        retry_erasure(customer_id=erasure.pk)
+        return f"The erasure of {erasure.pk} is tried again."

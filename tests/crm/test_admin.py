@@ -15,6 +15,7 @@ from apps.crm.services.importing import start_import
 from sandbox.hubspot.settings import Scripted
 from tests.crm.support import TOKEN, Shop, sync
 from tests.crm.test_erasure import erase_all
+from tests.support.backoffice import act
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,13 +25,6 @@ def office() -> Client:
     client = Client()
     client.force_login(User.objects.create_superuser("operator"))
     return client
-
-
-def act(office: Client, model: str, action: str, chosen: str) -> str:
-    body = {"action": action, "_selected_action": [chosen]}
-    answer = office.post(f"/admin/crm/{model}/", body, follow=True)
-    assert answer.status_code == 200
-    return str(answer.content.decode())
 
 
 def sold_deal(shop: Shop, **fields: Any) -> SoldDeal:
@@ -79,7 +73,7 @@ def test_what_hubspot_rejects_is_listed_with_its_reason_and_sent_again(
     assert "INVALID_EMAIL" in listed
     calls = len(shop.hubspot.calls)
 
-    act(office, "contact", "sync", customer["id"])
+    act(office, "crm/contact", "sync", customer["id"])
 
     assert shop.crm(customer)["state"] == "pending"
     sync()
@@ -91,7 +85,7 @@ def test_a_connection_shows_what_is_owed_and_is_looked_at_again(office: Client, 
     sync()
     calls = len(shop.hubspot.calls)
 
-    act(office, "connection", "resync", str(shop.client.account.id))
+    act(office, "crm/connection", "resync", str(shop.client.account.id))
     sync()
 
     assert shop.crm(customer)["state"] == "synced"
@@ -104,7 +98,7 @@ def test_a_mapping_is_checked_and_what_is_found_is_shown(office: Client, shop: S
     assert "nickname (missing)" in office.get("/admin/crm/connection/").content.decode()
     shop.hubspot.records.define("contacts", "nickname")
 
-    act(office, "connection", "check_mapping", str(shop.client.account.id))
+    act(office, "crm/connection", "check_mapping", str(shop.client.account.id))
     check_next()
 
     assert "nickname (missing)" not in office.get("/admin/crm/connection/").content.decode()
@@ -118,7 +112,7 @@ def test_a_deal_that_was_not_sent_tells_why_and_is_sent_again(office: Client, sh
     shop.add("self@example.com", external_id=shop.client.account.slug)
     sync()
 
-    act(office, "solddeal", "send", str(deal.pk))
+    act(office, "crm/solddeal", "send", str(deal.pk))
     while sync_deals():
         pass
 
@@ -134,7 +128,7 @@ def test_an_erasure_that_hubspot_refused_is_tried_again(office: Client, shop: Sh
     erase_all()
     assert "Not now." in office.get("/admin/crm/erasure/").content.decode()
 
-    act(office, "erasure", "retry", customer["id"])
+    act(office, "crm/erasure", "retry", customer["id"])
     erase_all()
 
     assert not Erasure.objects.exists()
@@ -146,9 +140,9 @@ def test_contacts_are_brought_in_by_an_action_and_paused_by_another(
 ) -> None:
     account_id = str(shop.client.account.id)
 
-    assert "under way" in act(office, "connection", "import_contacts", account_id)
+    assert "under way" in act(office, "crm/connection", "import_contacts", account_id)
     assert ContactImport.objects.filter(due_at__isnull=False).exists()
-    act(office, "contactimport", "pause", account_id)
+    act(office, "crm/contactimport", "pause", account_id)
     assert ContactImport.objects.filter(due_at=None).exists()
-    act(office, "contactimport", "resume", account_id)
+    act(office, "crm/contactimport", "resume", account_id)
     assert ContactImport.objects.filter(due_at__isnull=False).exists()
