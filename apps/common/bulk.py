@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
+from django.contrib.auth import get_user_model
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Model, QuerySet
 from django.db.models.functions import Now
@@ -20,6 +21,7 @@ from psycopg import errors as pg
 
 from apps.common.actor import Actor, ActorKind
 from apps.common.errors import DomainError, Invalid
+from apps.common.ids import uuid7
 from apps.common.models import BulkAction, BulkItem, BulkOutcome, BulkState
 from apps.common.retries import retried
 from apps.common.wakeups import wake_on_commit
@@ -29,6 +31,7 @@ MAX_OBJECTS = 50_000
 KEPT = timedelta(days=30)
 MAX_DETAIL = 500
 UNEXPECTED = "It failed in a way that nobody foresaw; the log tells how."
+TOO_LONG = "The database took too long; try this one again."
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +48,8 @@ class Operation:
     """What can be done to objects of a model; `name` is how a BulkAction remembers it.
 
     `act` does it to one object, for an actor, with what `read` makes of the inputs as a person gave them;
-    it says what it did, or raises DomainError.
+    it says what it did, or raises DomainError. `permission` is what whoever asked must still be allowed when
+    the turn of an object comes (`orders.change_order`).
     """
 
     name: str
@@ -53,6 +57,7 @@ class Operation:
     model: type[Model]
     act: Callable[[Any, Actor, Mapping[str, Any]], str | Revealed]
     read: Callable[[Mapping[str, str]], Mapping[str, Any]]
+    permission: str
 
 
 class Result(NamedTuple):
@@ -81,18 +86,36 @@ def carry_out(operation: Operation, row: Model, actor: Actor, inputs: Mapping[st
     return Result(True, *done) if isinstance(done, Revealed) else Result(True, done)
 
 
+def begun(action_id: UUID) -> BulkAction | None:
+    """The action of that id, if it was asked for."""
+    return BulkAction.objects.filter(pk=action_id).first()
+
+
 @transaction.atomic
 def start(
-    *, operation: Operation, objects: "QuerySet[Any]", inputs: Mapping[str, str], actor: Actor
+    *,
+    operation: Operation,
+    objects: "QuerySet[Any]",
+    inputs: Mapping[str, str],
+    actor: Actor,
+    action_id: UUID | None = None,
 ) -> BulkAction:
-    """Owe an operation to the objects that are in `objects` now; raises Invalid when these are too many."""
-    action = BulkAction.objects.create(
-        operation=operation.name,
-        title=operation.title,
-        inputs=dict(inputs),
-        actor=actor.as_json(),
-        request_id=actor.request_id,
+    """Owe an operation to the objects that are in `objects` now; raises Invalid when these are too many.
+
+    Asked for again by the same `action_id`, it is the one that was begun.
+    """
+    action, is_new = BulkAction.objects.get_or_create(
+        pk=action_id or uuid7(),
+        defaults={
+            "operation": operation.name,
+            "title": operation.title,
+            "inputs": dict(inputs),
+            "actor": actor.as_json(),
+            "request_id": actor.request_id,
+        },
     )
+    if not is_new:
+        return action
     chosen = objects.order_by("pk").values("pk")[: MAX_OBJECTS + 1]
     query, parameters = chosen.query.sql_with_params()
     with connection.cursor() as cursor:
@@ -134,12 +157,18 @@ def do_next() -> bool:
     if item is None:
         row.update(state=BulkState.COMPLETED, ended_at=Now())
         return True
-    result = _attempt(action, item)
+    operation = _operations.get(action.operation)
+    is_allowed = operation is None or _may_still(action, operation)
+    result = (
+        _attempt(action, operation, item) if is_allowed else Result(False, _not_allowed(action))
+    )
     item.outcome = BulkOutcome.DONE if result.is_done else BulkOutcome.REFUSED
     item.detail = "" if result.is_done else result.said[:MAX_DETAIL]
     item.save(update_fields=["outcome", "detail"])
     counter = "done" if result.is_done else "refused"
     row.update(**{counter: F(counter) + 1})
+    if not is_allowed:
+        row.update(state=BulkState.CANCELED, ended_at=Now())
     return True
 
 
@@ -148,9 +177,18 @@ def trim() -> None:
     BulkAction.objects.filter(ended_at__lt=Now() - KEPT).delete()
 
 
-def _attempt(action: BulkAction, item: BulkItem) -> Result:
+def _may_still(action: BulkAction, operation: Operation) -> bool:
+    """Whether the person who asked may do this now: a role can be taken away while the job runs."""
+    person = get_user_model().objects.filter(pk=action.actor["id"], is_staff=True).first()
+    return person is not None and person.has_perm(operation.permission)
+
+
+def _not_allowed(action: BulkAction) -> str:
+    return f"{action.actor['label']} may not do this any more; so nothing further is done."
+
+
+def _attempt(action: BulkAction, operation: Operation | None, item: BulkItem) -> Result:
     """Do it to one object, whatever that may raise: what one refuses stops no other."""
-    operation = _operations.get(action.operation)
     if operation is None:
         return Result(False, "This release does not know how to do that.")
     try:
@@ -160,14 +198,19 @@ def _attempt(action: BulkAction, item: BulkItem) -> Result:
                 return Result(False, "It is there no more.")
             return carry_out(operation, row, _actor(action), action.inputs)
     except OperationalError as error:
-        if isinstance(error.__cause__, (pg.QueryCanceled, pg.LockNotAvailable)):
-            return Result(False, "The database took too long; try this one again.")
+        if took_too_long(error):
+            return Result(False, TOO_LONG)
         raise
     except InterfaceError:
         raise
     except Exception:
         log.exception("bulk_item_failed", action=str(action.pk), object=item.object_id)
         return Result(False, UNEXPECTED)
+
+
+def took_too_long(error: OperationalError) -> bool:
+    """Whether it was a statement, or a lock of somebody else, that took too long; all else is well."""
+    return isinstance(error.__cause__, (pg.QueryCanceled, pg.LockNotAvailable))
 
 
 def _actor(action: BulkAction) -> Actor:

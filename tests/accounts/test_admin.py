@@ -1,10 +1,12 @@
 """The back office of accounts: what people may see and do there."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.test import Client
 
 from apps.accounts.models import ApiKey, User
@@ -101,14 +103,18 @@ def test_a_key_that_cannot_be_is_not_issued(
 
 def test_a_key_is_rotated_and_its_successor_shown_once(staff: Client, api: MakeClient) -> None:
     old = api("orders:read")
-    form = {"_selected_action": str(old.key.pk), "overlap_seconds": "3600"}
+    chosen = {"_selected_action": str(old.key.pk), "overlap_seconds": "3600"}
+    form = {**chosen, "confirmation": str(uuid4())}
 
     plain = shown_once(staff.post("/admin/accounts/apikey/act/rotate/", form))
     again = staff.post("/admin/accounts/apikey/act/rotate/", form, follow=True)
 
     assert Client().get("/api/v1/me", headers={"X-API-Key": plain}).status_code == 200
     assert old.get("/api/v1/me").status_code == 200
-    assert "has been rotated before" in again.content.decode()
+    assert "This was sent before" in again.content.decode()
+    anew = {**chosen, "confirmation": str(uuid4())}
+    refused = staff.post("/admin/accounts/apikey/act/rotate/", anew, follow=True)
+    assert "has been rotated before" in refused.content.decode()
     assert ApiKey.objects.count() == 2
     assert plain not in again.content.decode()
 
@@ -162,3 +168,12 @@ def test_staff_without_rights_sees_nothing(api: MakeClient) -> None:
     client.force_login(User.objects.create_user("clerk", is_staff=True))
 
     assert client.get("/admin/accounts/apikey/").status_code == 403
+
+
+def test_changes_are_found_by_the_id_of_their_object_without_reading_all(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("EXPLAIN SELECT id FROM django_admin_log WHERE object_id = 'x'")
+        plan = str(cursor.fetchall())
+
+    assert "admin_log_object" in plan

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib import admin
@@ -222,7 +223,9 @@ def test_only_superusers_touch_a_superuser(signed_in: SignIn, boss: User) -> Non
     password = {"password1": "another pass phrase", "password2": "another pass phrase"}
     changed = client.post(f"/admin/accounts/user/{boss.pk}/password/", password)
     said = client.post(
-        "/admin/accounts/user/act/sign_out/", {"_selected_action": str(boss.pk)}, follow=True
+        "/admin/accounts/user/act/sign_out/",
+        {"_selected_action": str(boss.pk), "confirmation": str(uuid4())},
+        follow=True,
     )
 
     assert changed.status_code == 403
@@ -242,3 +245,14 @@ def test_roles_are_changed_by_nobody_but_the_code(signed_in: SignIn) -> None:
 
     assert answer.status_code == 403
     assert Client().get("/admin/auth/group/").status_code == 302
+
+
+def test_nobody_deletes_a_role(admin_client: Client) -> None:
+    establish_roles()
+    group = Group.objects.get(name="operator")
+    body = {"action": "delete_selected", "_selected_action": [str(group.pk)], "post": "yes"}
+
+    assert admin_client.post(f"/admin/auth/group/{group.pk}/delete/", body).status_code == 403
+    admin_client.post("/admin/auth/group/", body)
+
+    assert Group.objects.filter(pk=group.pk).exists()

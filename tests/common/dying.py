@@ -8,6 +8,8 @@ from typing import Any
 
 import django
 
+RIGHT = "accounts.change_account"
+
 done = 0
 
 
@@ -25,7 +27,7 @@ def main(nth: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return "done"
 
-    bulk.register(bulk.Operation("tests.account.dying", "Die", Account, mark, dict))
+    bulk.register(bulk.Operation("tests.account.dying", "Die", Account, mark, dict, RIGHT))
     while bulk.do_next():
         pass
 

@@ -9,12 +9,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import Permission
 
-from apps.accounts.models import Account
+from apps.accounts.models import Account, User
 from apps.common import bulk
-from apps.common.actor import Actor, ActorKind, system
+from apps.common.actor import Actor, ActorKind
 from apps.common.bulk import Operation
 from apps.common.errors import Conflict, Invalid
+from apps.common.ids import uuid7
 from apps.common.models import BulkAction, BulkItem
 from tests.conftest import MakeAccount
 from tests.support.concurrency import concurrently
@@ -23,6 +25,12 @@ from tests.support.process import ROOT, database_url
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PERSON = Actor(kind=ActorKind.USER, id=str(uuid4()), label="operator", request_id="req-1")
+RIGHT = "accounts.change_account"
+
+
+@pytest.fixture(autouse=True)
+def person(db: None) -> User:
+    return User.objects.create_superuser("operator", id=PERSON.id)
 
 
 def rename(account: Account, actor: Actor, inputs: Mapping[str, Any]) -> str:
@@ -37,7 +45,7 @@ def rename(account: Account, actor: Actor, inputs: Mapping[str, Any]) -> str:
 
 @pytest.fixture
 def renaming() -> Iterator[Operation]:
-    operation = Operation("tests.account.rename", "Rename: accounts", Account, rename, dict)
+    operation = Operation("tests.account.rename", "Rename: accounts", Account, rename, dict, RIGHT)
     bulk.register(operation)
     yield operation
     del bulk._operations[operation.name]
@@ -137,6 +145,61 @@ def test_a_canceled_one_does_no_more(make_account: MakeAccount, renaming: Operat
     assert sorted(name.count("!") for name in names().values()) == [0, 1]
 
 
+@pytest.mark.parametrize("change", ["is_superuser", "is_active", "is_staff"])
+def test_who_loses_the_right_meanwhile_has_nothing_more_done(
+    make_account: MakeAccount, renaming: Operation, person: User, change: str
+) -> None:
+    for slug in ("one", "two", "three"):
+        make_account(slug, name=slug)
+    action = start(renaming, "one", "two", "three")
+    bulk.do_next()
+
+    User.objects.filter(pk=person.pk).update(**{change: False})
+    finish()
+
+    action.refresh_from_db()
+    assert (action.state, action.done, action.refused) == ("canceled", 1, 1)
+    assert sum("!" in name for name in names().values()) == 1
+    assert "operator may not do this any more" in action.items.get(outcome="refused").detail
+
+
+def test_a_right_of_the_very_operation_is_enough(
+    make_account: MakeAccount, renaming: Operation, person: User
+) -> None:
+    User.objects.filter(pk=person.pk).update(is_superuser=False, is_staff=True)
+    person.user_permissions.add(Permission.objects.get(codename="change_account"))
+    make_account("one")
+    action = start(renaming, "one")
+
+    finish()
+
+    action.refresh_from_db()
+    assert (action.state, action.done) == ("completed", 1)
+
+
+def test_asked_for_twice_by_one_confirmation_it_is_begun_once(
+    make_account: MakeAccount, renaming: Operation
+) -> None:
+    make_account("one", name="one")
+    wanted = uuid7()
+
+    def ask(_: int) -> BulkAction:
+        everybody = Account.objects.all()
+        return bulk.start(
+            operation=renaming,
+            objects=everybody,
+            inputs={"to": "!"},
+            actor=PERSON,
+            action_id=wanted,
+        )
+
+    begun = concurrently(2, ask)
+    finish()
+
+    assert [action.pk for action in begun] == [wanted, wanted]
+    assert names() == {"one": "one+operator!"}
+
+
 def test_several_workers_do_none_twice(make_account: MakeAccount, renaming: Operation) -> None:
     slugs = [f"account-of-many-{number}" for number in range(30)]
     for slug in slugs:
@@ -161,7 +224,7 @@ def test_it_acts_as_who_asked_and_in_that_request(
         seen.append(actor)
         return "seen"
 
-    operation = Operation(renaming.name, "Look", Account, look, dict)
+    operation = Operation(renaming.name, "Look", Account, look, dict, RIGHT)
     bulk.register(operation)
     make_account("one")
     start(operation, "one")
@@ -186,7 +249,7 @@ def test_old_ones_are_forgotten(make_account: MakeAccount, renaming: Operation) 
 def test_killed_in_the_middle_nothing_is_lost_or_done_twice(make_account: MakeAccount) -> None:
     ids = [make_account(f"killed-{number}", name="").pk for number in range(40)]
     action = BulkAction.objects.create(
-        operation=DYING, title="Die", total=40, inputs={}, actor=system("tests").as_json()
+        operation=DYING, title="Die", total=40, inputs={}, actor=PERSON.as_json()
     )
     action.items.bulk_create([BulkItem(action=action, object_id=str(pk)) for pk in ids])
 

@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 from django.contrib.admin import site
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -12,11 +13,21 @@ from apps.accounts.models import User
 from apps.common import bulk
 from apps.common.admin import acting
 from apps.common.models import BulkAction
-from apps.orders.models import OrderChange, Product, ProductImport, StockDrift, StockMovement
+from apps.orders.models import (
+    OrderChange,
+    Payment,
+    Product,
+    ProductImport,
+    StockDrift,
+    StockMovement,
+)
 from tests.orders.conftest import BASE, Shop, movements, stock
 from tests.support.backoffice import act
 
 pytestmark = pytest.mark.django_db
+
+
+ONCE = "01936f3e-5a70-7cc0-a1b2-0d5c7f1c9a12"
 
 
 @pytest.fixture
@@ -141,6 +152,73 @@ def test_stock_is_adjusted_with_a_reason(office: Client, shop: Shop) -> None:
     assert StockMovement.objects.latest("pk").actor["label"] == "operator"
 
 
+def test_a_confirmation_that_is_sent_again_adjusts_nothing(office: Client, shop: Shop) -> None:
+    product = shop.product("MUG", stock=10)
+    chosen = {"_selected_action": [product["id"]]}
+    page = office.post("/admin/orders/product/", {"action": "adjust_stock", **chosen})
+    asked = page.context["confirmation"]
+    assert f'name="confirmation" value="{asked}"' in page.content.decode()
+    form = {**chosen, "delta": "-2", "reason": "broken"}
+    path = "/admin/orders/product/act/adjust_stock/"
+
+    unasked = office.post(path, form)
+    assert "Each gets this many pieces more" in unasked.content.decode()
+    assert stock("MUG")[0] == 10
+    for _ in range(2):
+        answer = office.post(path, {**form, "confirmation": str(asked)}, follow=True)
+
+    assert stock("MUG")[0] == 8
+    assert "This was sent before, and is not done again" in answer.content.decode()
+
+
+def test_a_job_that_is_confirmed_again_is_the_one_that_was_begun(
+    office: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting, "AT_ONCE", 1)
+    ids = [shop.product(sku, stock=10)["id"] for sku in ("MUG", "TEA")]
+    form = {"_selected_action": ids, "delta": "-2", "reason": "broken", "confirmation": ONCE}
+
+    first, second = (office.post("/admin/orders/product/act/adjust_stock/", form) for _ in range(2))
+    while bulk.do_next():
+        pass
+
+    assert first.headers["Location"] == second.headers["Location"]
+    assert [stock(sku)[0] for sku in ("MUG", "TEA")] == [8, 8]
+
+
+def test_what_is_shown_whole_is_done_to_these_alone(office: Client, shop: Shop) -> None:
+    shop.product("MUG-1")
+    chosen = {"action": "adjust_stock", "select_across": "1", "_selected_action": ["x"]}
+
+    page = office.post("/admin/orders/product/?q=MUG", chosen).content.decode()
+
+    assert 'name="select_across"' not in page
+    assert f'name="_selected_action" value="{Product.objects.get().pk}"' in page
+
+
+def test_a_payment_is_recorded_by_who_may(shop: Shop) -> None:
+    shop.product("MUG", price=1250)
+    order = shop.order()
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    for codename in ("view_order", "add_payment"):
+        clerk.user_permissions.add(Permission.objects.get(codename=codename))
+    finance = Client()
+    finance.force_login(clerk)
+    given = {"kind": "captured", "reference": "bank-1"}
+
+    for amount in ("12.505", "0"):
+        refused = act(
+            finance, "orders/order", "record_payment", order["id"], amount=amount, **given
+        )
+        assert "EUR has no parts" in refused or "The amount is nothing" in refused
+    for _ in range(2):
+        said = act(finance, "orders/order", "record_payment", order["id"], amount="12.50", **given)
+
+    assert "was noted before" in said
+    payment = Payment.objects.get()
+    assert (payment.amount, payment.kind, payment.reference) == (1250, "captured", "bank-1")
+
+
 def test_a_page_of_orders_counts_nothing(office: Client, shop: Shop) -> None:
     shop.product("MUG")
     for _ in range(6):
@@ -169,7 +247,7 @@ def test_all_that_match_are_done_by_a_job_that_can_be_watched(
     assert 'action="/admin/orders/product/act/adjust_stock/?q=MUG"' in asked
     answer = office.post(
         "/admin/orders/product/act/adjust_stock/?q=MUG",
-        {"select_across": "1", "delta": "-2", "reason": "broken"},
+        {"select_across": "1", "delta": "-2", "reason": "broken", "confirmation": ONCE},
         follow=True,
     )
     begun = answer.content.decode()
@@ -202,7 +280,8 @@ def test_an_action_on_the_page_of_an_order_asks_first(office: Client, shop: Shop
     assert f"order {order['number']}" in asked
     assert shop.read(order)["status"] == "pending"
     answer = office.post(
-        "/admin/orders/order/act/confirm/", {"_selected_action": order["id"], "is_detail": "1"}
+        "/admin/orders/order/act/confirm/",
+        {"_selected_action": order["id"], "is_detail": "1", "confirmation": ONCE},
     )
 
     assert answer.headers["Location"] == path

@@ -1,6 +1,7 @@
 """What people do in the back office."""
 
 from typing import Any
+from uuid import uuid4
 
 from django.test import Client
 
@@ -17,7 +18,7 @@ def act(office: Client, page: str, action: str, *chosen: Any, **fields: Any) -> 
 
 def confirm(office: Client, page: str, action: str, *chosen: Any, **fields: Any) -> str:
     """Confirm an action, as its page of confirmation would."""
-    ids = {"_selected_action": [str(one) for one in chosen]}
+    ids = {"_selected_action": [str(one) for one in chosen], "confirmation": str(uuid4())}
     answer = office.post(f"/admin/{page}/act/{action}/", {**ids, **fields}, follow=True)
     assert answer.status_code == 200, answer.content
     return str(answer.content.decode())

@@ -1,6 +1,7 @@
 """The back office: pages open, secrets are nowhere, actions call the services."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -178,7 +179,9 @@ def test_a_new_secret_is_shown_once_to_who_may_see_it(
 ) -> None:  # fmt: skip
     endpoint = make_endpoint(receiver.url())
     path = f"{ADMIN}/endpoint/act/rotate_secret/"
-    chosen = {"_selected_action": [str(endpoint.id)], "grace_seconds": "0"}
+    chosen = {
+        "_selected_action": [str(endpoint.id)], "grace_seconds": "0", "confirmation": str(uuid4())
+    }  # fmt: skip
     operator = User.objects.create_user("operator", is_staff=True)
     operator.user_permissions.add(Permission.objects.get(codename="change_endpoint"))
     operator.user_permissions.add(Permission.objects.get(codename="view_endpoint"))
@@ -193,6 +196,9 @@ def test_a_new_secret_is_shown_once_to_who_may_see_it(
     secret = str(Endpoint.objects.get().secret)
     assert secret in answer.content.decode()
     assert "no-store" in answer.headers["Cache-Control"]
+    again = office.post(path, chosen, follow=True)  # as reloading the page does
+    assert secret not in again.content.decode()
+    assert str(Endpoint.objects.get().secret) == secret
     assert secret not in office.get(f"{ADMIN}/endpoint/").content.decode()
     (request,) = receiver.requests
     Webhook(secret).verify(request.body, dict(request.headers))

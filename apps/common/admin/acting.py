@@ -6,19 +6,21 @@ A page declares one as a method, which does it to one object and says what it di
     def cancel(self, order: Order, actor: Actor) -> str: ...
 
 It stands in the list's menu and, where `when` holds, on the object's page. Whoever takes it is shown first
-what will happen, and to how many. Up to 100 objects are done at once; more become a BulkAction. What was
-done is noted in the object's history.
+what will happen, and to how many. Up to 100 objects are done at once; more become a BulkAction. What is
+confirmed is done once, however often it is sent, and noted in the object's history.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.options import IS_POPUP_VAR
+from django.contrib.admin.options import IS_POPUP_VAR, IncorrectLookupParameters
+from django.contrib.auth import get_permission_codename
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -32,7 +34,9 @@ from apps.common.admin.base import ModelAdmin, actor_of
 from apps.common.admin.secrets import show_secret
 from apps.common.admin.shown import list_of, page_of
 from apps.common.bulk import Operation, Result, Revealed
+from apps.common.confirmations import carry_out_once
 from apps.common.errors import DomainError, Invalid
+from apps.common.ids import uuid7
 
 AT_ONCE = 100
 MAX_LISTED = 20
@@ -46,7 +50,7 @@ class Action:
 
     `will` tells what will happen to each object. `when` says of an object whether it makes sense now; the
     service has the last word. `permission` is `change` or another right of the page, or one by its whole
-    name (`webhooks.rotate_secret`). `alone`: to one object at a time, since it reveals a secret.
+    name (`webhooks.rotate_secret`). `alone`: to one object at a time, as what reveals a secret.
     """
 
     do_not_call_in_templates = True  # for Django's: it is callable, as decorators are
@@ -157,11 +161,16 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
 
     def _chosen(self, request: HttpRequest, given: Any) -> "QuerySet[Any]":
         if given.get("select_across") == "1":
-            shown: QuerySet[Any] = self.get_changelist_instance(request).get_queryset(request)
+            try:
+                shown: QuerySet[Any] = self.get_changelist_instance(request).get_queryset(request)
+            except IncorrectLookupParameters:
+                return self.get_queryset(request).none()
             return shown
         try:
             field = self.model._meta.pk
-            ids = [field.to_python(one) for one in given.getlist(ACTION_CHECKBOX_NAME)]
+            # No key has a NUL, and PostgreSQL does not compare with one.
+            chosen = [one for one in given.getlist(ACTION_CHECKBOX_NAME) if "\0" not in one]
+            ids = [field.to_python(one) for one in chosen]
         except ValidationError:
             ids = []
         rows: QuerySet[Any] = self.get_queryset(request).filter(pk__in=ids)
@@ -178,7 +187,8 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
         count = _number_of(chosen)
         rows = list(chosen[:AT_ONCE]) if count <= AT_ONCE else list(chosen[:MAX_LISTED])
         given = request.POST if request.method == "POST" else request.GET
-        is_across = given.get("select_across") == "1"
+        # What is shown whole is done to these, whatever else may match a moment later.
+        is_across = given.get("select_across") == "1" and count > AT_ONCE
         context = {
             **self.admin_site.each_context(request),
             "title": f"{action.title}: {self.opts.verbose_name_plural}",
@@ -197,6 +207,7 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
             "ids": [] if is_across else [row.pk for row in chosen],
             "is_across": is_across,
             "is_detail": _is_detail(request),
+            "confirmation": uuid7(),
             "act_url": self._act_url(action, request),
             "back_url": self._back(request, given),
         }
@@ -208,15 +219,27 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
         count = _number_of(chosen)
         if count > 1 and action.alone:
             raise PermissionDenied
-        if form is not None and not form.is_valid():
+        confirmation = _confirmation(request)
+        if confirmation is None or (form is not None and not form.is_valid()):
             return self._ask(request, action, chosen, form)
+        if begun := bulk.begun(confirmation):
+            return HttpResponseRedirect(page_of(begun))
         names = form.fields if form is not None else ()
         inputs = {name: request.POST[name] for name in names if name in request.POST}
         if count > AT_ONCE:
-            return self._start(request, action, chosen, inputs)
+            return self._start(request, action, chosen, inputs, confirmation)
         results = [
-            (row, bulk.carry_out(self._operations[action.name], row, actor_of(request), inputs))
-            for row in chosen
+            (
+                row,
+                carry_out_once(
+                    operation=self._operations[action.name],
+                    row=row,
+                    actor=actor_of(request),
+                    inputs=inputs,
+                    confirmation=confirmation,
+                ),
+            )
+            for row in list(chosen)
         ]
         self._say(request, results)
         back = self._back(request, request.POST)
@@ -232,6 +255,7 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
         action: Action,
         chosen: "QuerySet[Any]",
         inputs: Mapping[str, str],
+        confirmation: UUID,
     ) -> HttpResponse:
         try:
             started = bulk.start(
@@ -239,6 +263,7 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
                 objects=chosen,
                 inputs=inputs,
                 actor=actor_of(request),
+                action_id=confirmation,
             )
         except DomainError as error:
             self.message_user(request, error.detail, messages.ERROR)
@@ -275,7 +300,15 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
             model=self.model,
             act=act,
             read=action.read,
+            permission=self._right(action),
         )
+
+    def _right(self, action: Action) -> str:
+        """The whole name of the permission."""
+        if "." in action.permission:
+            return action.permission
+        codename = get_permission_codename(action.permission, self.opts)
+        return f"{self.opts.app_label}.{codename}"
 
     def _fitting(self, request: HttpRequest, row: Model) -> list[Action]:
         acts = self.acts.values()
@@ -313,6 +346,14 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
 def _is_detail(request: HttpRequest) -> bool:
     """Whether it began on an object's page, which links here."""
     return request.method == "GET" or request.POST.get("is_detail") == "1"
+
+
+def _confirmation(request: HttpRequest) -> UUID | None:
+    """The id of the page that asked; without one nobody was asked."""
+    try:
+        return UUID(request.POST.get("confirmation", ""))
+    except ValueError:
+        return None
 
 
 def _filters(request: HttpRequest) -> str:

@@ -1,6 +1,7 @@
 """Orders with all that happened to them."""
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,12 @@ from django.core.validators import URLValidator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldAdminURLInputWidget
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldAdminURLInputWidget,
+)
 
 from apps.common.actor import Actor
 from apps.common.admin import Action, BaseModelAdmin, RecordInline
@@ -18,11 +24,12 @@ from apps.common.admin.filters import DeletedFilter, MadeFilter, newest
 from apps.common.admin.history import HistoryAdmin
 from apps.common.admin.panels import LONGEST_TIMELINE, Panel, timeline
 from apps.common.admin.shown import list_of, moment, money, related, state
-from apps.common.money import display
+from apps.common.errors import Invalid
+from apps.common.money import display, minor
 from apps.orders.admin.ledger import ledger
 from apps.orders.enums import OrderStatus, PaymentKind
 from apps.orders.models import Order, OrderChange, OrderLine, Payment, Return, Shipment
-from apps.orders.services import fulfillment, orders
+from apps.orders.services import fulfillment, orders, payments
 
 
 class LineInline(RecordInline):
@@ -98,6 +105,23 @@ class ShipForm(forms.Form):
 
 class ReasonForm(forms.Form):
     reason = forms.CharField(required=False, max_length=200, widget=UnfoldAdminTextInputWidget)
+
+
+class PaymentForm(forms.Form):
+    """What is known of a payment."""
+
+    kind = forms.ChoiceField(choices=PaymentKind.choices, widget=UnfoldAdminSelectWidget)
+    amount = forms.DecimalField(
+        min_value=0,
+        max_digits=17,
+        help_text="In the order's currency, with a point: 12.50",
+        widget=UnfoldAdminDecimalFieldWidget,
+    )
+    reference = forms.CharField(
+        max_length=200,
+        help_text="Its name at the bank or the payment service. The same again is not recorded twice.",
+        widget=UnfoldAdminTextInputWidget,
+    )
 
 
 def _is(*states: OrderStatus) -> Callable[[Order], bool]:
@@ -245,6 +269,29 @@ class OrderAdmin(BaseModelAdmin):
         return f"{changed} is {changed.status}."
 
     @Action(
+        "Record payment",
+        "It is added to what was authorized, captured or refunded. No money is moved by it.",
+        icon="payments",
+        form=PaymentForm,
+        permission="orders.add_payment",
+        alone=True,
+        when=lambda order: order.deleted_at is None,
+    )
+    def record_payment(
+        self, order: Order, actor: Actor, kind: str, amount: Decimal, reference: str
+    ) -> str:
+        recorded = payments.record_payment(
+            account_id=order.account_id,
+            order_id=order.pk,
+            kind=PaymentKind(kind),
+            amount=_minor(amount, order.currency),
+            reference=reference,
+            actor=actor,
+        )
+        said = f"{display(recorded.payment.amount, order.currency)} {kind} for {order}"
+        return f"{said} noted." if recorded.is_new else f"{said} was noted before."
+
+    @Action(
         "Delete",
         "It is out of sight of its shop, and what it holds is released. It can be restored here.",
         icon="delete",
@@ -265,6 +312,16 @@ class OrderAdmin(BaseModelAdmin):
     def restore(self, order: Order, actor: Actor) -> str:
         orders.restore_order(order_id=order.pk, actor=actor)
         return f"{order} is back."
+
+
+def _minor(amount: Decimal, currency: str) -> int:
+    try:
+        asked = minor(amount, currency)
+    except ValueError as error:
+        raise Invalid(str(error)) from error
+    if asked < 1:
+        raise Invalid("The amount is nothing.")
+    return asked
 
 
 def _take(order: Order, actor: Actor, status: OrderStatus, **tracking: str) -> str:
