@@ -229,17 +229,22 @@ def test_memory_does_not_grow_with_the_records(
     of = Stream.objects.get(pk=stream["id"])
 
     def peak(count: int) -> int:
-        tracemalloc.start()
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
         chunks = selectors.records_in_chunks(selectors.records(of), after=0, most=count)
         seen = sum(part.count(b"\n") for part in ndjson(chunks, {}))
         _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
         assert seen == count
-        return most
+        return most - before
 
-    peak(200)  # what is imported and remembered once
+    tracemalloc.start()
+    try:
+        # What is imported and remembered once: psycopg, for one, keeps the last hundred statements.
+        peak(6000)
 
-    assert peak(6000) < 2 * peak(600)
+        assert peak(6000) < 1.5 * peak(600)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("accept", [CSV, PARQUET, NDJSON])
