@@ -480,6 +480,7 @@ def test_between_password_and_code_the_session_has_a_new_name(factor: SecondFact
     client = Client()
     client.session.save()
     planted = client.session.session_key
+    assert planted is not None
     client.cookies["sessionid"] = planted
 
     sign_in(client)

@@ -4,6 +4,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -154,7 +155,15 @@ def test_no_address_makes_a_list_read_the_whole_table(
 
     listed = staff.get(page_of(model, "changelist"), {"o": columns, "_facets": "1"}).context["cl"]
 
-    assert set(listed.queryset.query.order_by) == set(page.ordering)
+    assert set(listed.queryset.query.order_by) == set(page.ordering or ())
     assert not listed.add_facets
     for field in model._meta.concrete_fields:
         assert not page.lookup_allowed(f"{field.name}__contains", "a", rf.get("/"))
+
+
+@pytest.mark.parametrize("door", ["r/{kind}/x/", "r/x/x/", "autocomplete/?{field}&term=%00"])
+def test_doors_that_nothing_leads_to_are_closed(staff: Client, door: str) -> None:
+    kind = ContentType.objects.get_for_model(User).pk
+    field = "app_label=orders&model_name=order&field_name=account"
+
+    assert staff.get(f"/admin/{door.format(kind=kind, field=field)}").status_code == 404

@@ -54,7 +54,8 @@ class RecordList(ChangeList):
 
     def get_ordering_field(self, field_name: Any) -> Any:
         """Only of the columns that may be sorted by: Django takes any that the address names."""
-        return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
+        is_sortable = field_name in (self.sortable_by or ())
+        return super().get_ordering_field(field_name) if is_sortable else None
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> "QuerySet[Any]":
         given = [values for name, values in request.GET.lists() if name != SEARCH_VAR]
@@ -126,7 +127,8 @@ class BaseModelAdmin(ActingAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Any other column or comparison that an address can name would read the whole table."""
-        named = [one[0] if isinstance(one, tuple) else one for one in self.get_list_filter(request)]
+        filters: Any = self.get_list_filter(request)
+        named = [one[0] if isinstance(one, tuple) else one for one in filters]
         names = [one if isinstance(one, str) else one.parameter_name for one in named]
         return lookup in {f"{name}{by}" for name in names for by in _FILTERED_BY}
 
