@@ -17,8 +17,8 @@ from apps.datafetch.limits import (
     PROBE_RARELY_SECONDS,
     PROBE_SECONDS,
 )
-from apps.datafetch.models import Page, Progress, Record, Rejected, Run, Stream
-from apps.datafetch.services import streams
+from apps.datafetch.models import Page, Progress, Record, Rejected, Run, SchemaVersion, Stream
+from apps.datafetch.services import commands, streams
 from apps.datafetch.services.schedule import next_time
 from apps.datafetch.tasks import read, remove
 from apps.events.models import Event
@@ -434,3 +434,20 @@ def test_a_change_that_a_page_waits_for_makes_the_run_begin_anew(
     last_run = get(someone, made)["last_run"]
     assert (last_run["status"], last_run["checkpoint"]["reading"]) == ("succeeded", 2)
     assert present(someone, made) == [{"label": f"item {n}"} for n in range(1, 10)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_with_a_new_schema_waits_for_no_command(
+    someone: ApiClient, receiver: Receiver
+) -> None:
+    """It holds the progress already: a command that holds the stream and waits for that would wait for ever."""
+    stream = Stream.objects.get(pk=make_stream(someone, receiver.url("/"))["id"])
+
+    def add(number: int) -> int:
+        SchemaVersion.objects.create(stream=stream, number=number, schema={}, run_id=stream.id)
+        return number
+
+    with transaction.atomic():
+        commands.locked(stream.account_id, stream.id)
+
+        assert concurrently(1, add) == [0]

@@ -97,9 +97,12 @@ def stop_all(*, account_id: UUID, actor: Actor) -> list[Stream]:
 
 
 def locked(account_id: UUID, stream_id: UUID) -> tuple[Stream, Progress]:
-    """A stream and its progress, both locked; raises StreamNotFound."""
+    """A stream and its progress, both locked; raises StreamNotFound.
+
+    Not so that a worker could not refer to the stream: it holds the progress when it adds a schema.
+    """
     stream = (
-        Stream.objects.select_for_update()
+        Stream.objects.select_for_update(no_key=True)
         .filter(pk=stream_id, account_id=account_id, deleted_at=None)
         .first()
     )
@@ -110,7 +113,7 @@ def locked(account_id: UUID, stream_id: UUID) -> tuple[Stream, Progress]:
 
 def _locked_all(account_id: UUID, state: State) -> list[tuple[Stream, Progress]]:
     streams = list(
-        Stream.objects.select_for_update()
+        Stream.objects.select_for_update(no_key=True)
         .filter(account_id=account_id, deleted_at=None, state=state)
         .order_by("pk")
     )
