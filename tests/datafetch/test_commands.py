@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
+from apps.common.leases import claim
 from apps.datafetch.limits import (
     LEASE_SECONDS,
     MAX_CLAIMS,
@@ -18,7 +19,7 @@ from apps.datafetch.limits import (
     PROBE_SECONDS,
 )
 from apps.datafetch.models import Page, Progress, Record, Rejected, Run, SchemaVersion, Stream
-from apps.datafetch.services import commands, streams
+from apps.datafetch.services import commands, reading, streams
 from apps.datafetch.services.schedule import next_time
 from apps.datafetch.tasks import read, remove
 from apps.events.models import Event
@@ -28,6 +29,7 @@ from tests.datafetch.support import (
     RemoteApi,
     as_json,
     get,
+    get_run,
     items,
     let_time_pass,
     make_stream,
@@ -451,3 +453,21 @@ def test_a_worker_with_a_new_schema_waits_for_no_command(
         commands.locked(stream.account_id, stream.id)
 
         assert concurrently(1, add) == [0]
+
+
+@pytest.mark.parametrize("command", ["run", "remap"])
+def test_what_is_begun_just_before_a_scheduled_run_takes_its_place(
+    someone: ApiClient, receiver: Receiver, command: str
+) -> None:
+    """The worker has claimed the stream for its schedule, and begun nothing yet."""
+    stream = make_stream(someone, RemoteApi(receiver, items(3)).url("/all"))
+    do(someone, stream, "start")
+    read()
+    let_time_pass()
+    (claimed,) = claim(Progress.objects.all(), limit=1, lease_seconds=LEASE_SECONDS)
+    begun = do(someone, stream, command).json()
+
+    reading._take_turn(claimed)
+
+    assert get_run(someone, stream, begun["id"])["status"] == "succeeded"
+    assert Run.objects.count() == 2

@@ -70,8 +70,12 @@ def locked(progress: Progress) -> Progress:
 
 @transaction.atomic
 def begin_scheduled(stream: Stream, progress: Progress) -> Run | None:
-    """Begin the run that is due; None when the stream was stopped or deleted before it began."""
+    """Begin the run that is due, or go on with one that somebody has begun since `progress` was claimed; None
+    when the stream was stopped or deleted before it began."""
     current = locked(progress)
+    if current.run_id is not None:
+        progress.position, progress.stop_requested = current.position, current.stop_requested
+        return Run.objects.get(pk=current.run_id)
     if Stream.objects.filter(pk=stream.pk, state=State.RUNNING, deleted_at=None).exists():
         return begin(stream, current, trigger=Trigger.SCHEDULE, actor=system(READ))
     _rest(current, due_at=None, next_run_at=None)

@@ -231,7 +231,7 @@ def _follow(stream: Stream, progress: Progress, altered: set[str]) -> None:
         outcome |= {"token": None, "token_expires_at": None}
     if "cursor" in altered:
         progress.cursor_value = outcome["cursor_value"] = None
-    run = Run.objects.filter(pk=progress.run_id).first()
+    run = Run.objects.get(pk=progress.run_id) if progress.run_id else None
     is_remap = run is not None and run.trigger == Trigger.REMAP
     if run is not None and altered & _HOW_IT_IS_READ:
         old = Checkpoint.of(progress) or Checkpoint()

@@ -145,7 +145,8 @@ class _Interpreter(visitor.TreeInterpreter):
             return None
         if sum(len(one) if isinstance(one, list) else 1 for one in base) > MAX_ELEMENTS:
             raise ExpressionFailed("An expression would make too long a list.")
-        return super().visit_flatten({"children": [{"type": "literal", "value": base}]}, value)
+        found: Any = {"children": [{"type": "literal", "value": base}]}
+        return super().visit_flatten(found, value)
 
 
 def _parsed(text: str) -> dict[str, Any]:
