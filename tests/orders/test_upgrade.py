@@ -57,7 +57,7 @@ def test_web_processes_of_the_release_before_go_on_placing_orders(shop: Shop) ->
         items=Asked.of([{"sku": "MUG", "quantity": 2}]),
     )
 
-    outcomes = []
+    outcomes: list[str] = []
     for _ in range(2):
         content, payload = of_the_release_before(shop, wanted)
         outcomes += call(
