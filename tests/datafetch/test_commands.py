@@ -471,3 +471,21 @@ def test_what_is_begun_just_before_a_scheduled_run_takes_its_place(
 
     assert get_run(someone, stream, begun["id"])["status"] == "succeeded"
     assert Run.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stop_does_not_wait_for_the_next_try(someone: ApiClient, receiver: Receiver) -> None:
+    """It came while a page was asked for that the server wants to be asked for in an hour."""
+    stream = make_stream(someone, receiver.url("/busy"))
+
+    def answer(request: Received) -> Answer:
+        concurrently(1, lambda _: do(someone, stream, "stop"))
+        return Answer(503, b"", {"Retry-After": "3600"})
+
+    receiver.answer("/busy", answer)
+    do(someone, stream, "start")
+
+    read()
+
+    assert get(someone, stream)["last_run"]["status"] == "stopped"
+    assert len(receiver.requests) == 1

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from django.db.models import Case, When
 from django.db.models.functions import Now
 
 from apps.common.leases import settle
@@ -92,8 +93,9 @@ class Turn:
         return page
 
     def leave(self, seconds: float, **outcome: Any) -> None:
-        """Give up the lease; the run goes on when `seconds` have passed."""
-        due_at = Now() + timedelta(seconds=seconds)
+        """Give up the lease; the run goes on when `seconds` have passed, or at once to be stopped."""
+        later = Now() + timedelta(seconds=seconds)
+        due_at = Case(When(stop_requested=True, then=Now()), default=later)
         settle(Progress, self.progress.pk, self._lease(), due_at=due_at, **outcome)
 
     def _lease(self) -> UUID:
