@@ -186,7 +186,9 @@ def test_amounts_have_the_decimals_of_their_currency() -> None:
 
 
 def test_threads_do_not_disturb_each_other() -> None:
-    made = [invoice(number=n, buyer_details=details(name=chr(0xC0 + n % 22) * 9)) for n in range(1, 61)]
+    made = [
+        invoice(number=n, buyer_details=details(name=chr(0xC0 + n % 22) * 9)) for n in range(1, 61)
+    ]
     alone = [pdf.invoice_pdf(one) for one in made]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)  # threads change places in the middle of everything
