@@ -2,6 +2,7 @@
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,7 @@ from apps.datafetch.sources.source import Source
 closing = threading.Event()
 
 
-class Turn:
+class Turn(ABC):
     """One stream under a lease, for some seconds: steps of a page each, until the run ends or must wait."""
 
     def __init__(self, stream: Stream, progress: Progress, run: Run) -> None:
@@ -38,21 +39,21 @@ class Turn:
         self.held = schemas.Held()
         self.ends_at = time.monotonic() + limits.TURN_SECONDS
 
+    @abstractmethod
     def step(self) -> None:
         """Work off the page at the checkpoint and store it with the checkpoint after it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> Checkpoint | None:
         """End the run after its last page; None, or where it has to go on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fail(self, failure: SourceFailed) -> None:
         """Deal with a page that could not be had or understood."""
-        raise NotImplementedError
 
+    @abstractmethod
     def give_up(self) -> None:
         """End a run of which workers keep dying."""
-        raise NotImplementedError
 
     def take(self) -> None:
         """Work until the run has ended, must wait, or others may wait for their turn."""
