@@ -89,6 +89,13 @@ class _Document:
     watermark: str = ""
 
 
+def document_pdf(document: Invoice | CreditNote) -> bytes:
+    """The one or the other, by what it is given."""
+    if isinstance(document, CreditNote):
+        return credit_note_pdf(document)
+    return invoice_pdf(document)
+
+
 def invoice_pdf(invoice: Invoice) -> bytes:
     """The invoice as it was issued, whatever became of it."""
     return _rendered(_invoice(invoice, str(invoice.number)))

@@ -1,7 +1,7 @@
 """Invoices and credit notes in the back office, each with its PDF; and what a deal's invoice would be."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
 from django import forms
@@ -50,9 +50,7 @@ def _is_unpaid(invoice: Invoice) -> bool:
 
 
 class DocumentAdmin(BaseModelAdmin):
-    """Rows that are documents too; `make_pdf` makes one of a row."""
-
-    make_pdf: ClassVar[staticmethod[[Any], bytes]]
+    """Rows that are documents too."""
 
     readonly_fields: ClassVar[tuple[str, ...]] = ("document",)
 
@@ -68,7 +66,7 @@ class DocumentAdmin(BaseModelAdmin):
             raise Http404
         if not self.has_view_permission(request, document):
             raise PermissionDenied
-        return HttpResponse(self.make_pdf(document), content_type=pdf.MEDIA_TYPE)
+        return HttpResponse(pdf.document_pdf(document), content_type=pdf.MEDIA_TYPE)
 
     @admin.display(description="document")
     def document(self, row: Model) -> str:
@@ -77,7 +75,6 @@ class DocumentAdmin(BaseModelAdmin):
 
 @admin.register(Invoice)
 class InvoiceAdmin(DocumentAdmin):
-    make_pdf = staticmethod(pdf.invoice_pdf)
     list_display = (
         "number",
         state("status"),
@@ -186,7 +183,6 @@ class InvoiceAdmin(DocumentAdmin):
 
 @admin.register(CreditNote)
 class CreditNoteAdmin(DocumentAdmin):
-    make_pdf = staticmethod(pdf.credit_note_pdf)
     list_display = (
         "number",
         related("seller"),
