@@ -1,10 +1,12 @@
 """Choosing whom the next call is for: up to 100 rows of one account that are owed the same kind of call."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
 
+import structlog
 from django.db import connection, transaction
 from django.db.models import DurationField, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.functions import Now
@@ -28,6 +30,8 @@ LOOKED_AT = 500
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
+log = structlog.get_logger(__name__)
+
 R = TypeVar("R", bound=Owed)
 
 
@@ -39,6 +43,23 @@ class Batch(Generic[R]):
     permit: Permit
     rows: list[R]
     is_full: bool
+
+
+def serve_one(lines: list[Line], step: Callable[[Line], bool], job: str) -> bool:
+    """Make a step for one of these accounts, the first of them that has one to make; False without any.
+
+    Which one is chance, so that an account with a hundred thousand rows to send and one with a single one
+    are served alike. What goes wrong with one account is no other's; its batch is tried again when the
+    lease is over.
+    """
+    random.shuffle(lines)
+    for line in lines:
+        try:
+            if step(line):
+                return True
+        except Exception:
+            log.exception("sync_failed", job=job, account_id=str(line.account_id))
+    return False
 
 
 @transaction.atomic

@@ -5,7 +5,6 @@ property of ours that is unique in HubSpot: after a call without a known outcome
 it before anything else, and a second one would be refused.
 """
 
-import random
 import time
 from collections.abc import Sequence
 
@@ -20,7 +19,7 @@ from apps.crm.hubspot.client import HubSpot
 from apps.crm.models import SoldDeal
 from apps.crm.selectors import Line
 from apps.crm.services import budget, deal_recording
-from apps.crm.services.batching import LOOKED_AT, take_batch
+from apps.crm.services.batching import LOOKED_AT, serve_one, take_batch
 from apps.crm.services.calling import FORBIDDEN, NoLeave, ask
 from apps.crm.services.deal_judging import DealParcel, judge, judge_failure, lacks_property
 from apps.crm.services.deal_recording import DealRound
@@ -38,18 +37,7 @@ def sync_deals() -> bool:
     """Make one call, for any of the accounts that wait and may call; False when there is none."""
     waiting = [line for line in selectors.lines_waiting(SoldDeal) if line.sends_deals]
     held = selectors.portals_without_deals(line.portal_key for line in waiting)
-    open_lines = [line for line in waiting if line.portal_key not in held]
-    random.shuffle(open_lines)
-    return any(_sync_alone(line) for line in open_lines)
-
-
-def _sync_alone(line: Line) -> bool:
-    """What goes wrong with one account is no other's; its batch is tried again when the lease is over."""
-    try:
-        return _sync(line)
-    except Exception:
-        log.exception("deal_sync_failed", account_id=str(line.account_id))
-        return False
+    return serve_one([line for line in waiting if line.portal_key not in held], _sync, DEALS)
 
 
 def _sync(line: Line) -> bool:

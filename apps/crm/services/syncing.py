@@ -5,7 +5,6 @@ anywhere leaves one batch under a lease that runs out, and of that batch only wh
 is in doubt, which is sent again. No transaction is open while HubSpot is asked.
 """
 
-import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,7 +31,7 @@ from apps.crm.hubspot.client import MAX_BATCH, HubSpot
 from apps.crm.models import Contact
 from apps.crm.selectors import Line
 from apps.crm.services import budget, recording
-from apps.crm.services.batching import take_batch
+from apps.crm.services.batching import serve_one, take_batch
 from apps.crm.services.customers import SYNC
 from apps.crm.services.judging import judge, judge_failure
 from apps.crm.services.mapping import EMAIL, targets
@@ -46,23 +45,8 @@ log = structlog.get_logger(__name__)
 
 
 def sync_some() -> bool:
-    """Make one call, for any of the accounts that wait and may call; False when there is none.
-
-    Which one is chance, so that an account with a hundred thousand customers to send and one with a
-    single one are served alike.
-    """
-    waiting = selectors.lines_waiting()
-    random.shuffle(waiting)
-    return any(_sync_alone(line) for line in waiting)
-
-
-def _sync_alone(line: Line) -> bool:
-    """What goes wrong with one account is no other's; its batch is tried again when the lease is over."""
-    try:
-        return _sync(line)
-    except Exception:
-        log.exception("sync_failed", account_id=str(line.account_id))
-        return False
+    """Make one call, for any of the accounts that wait and may call; False when there is none."""
+    return serve_one(selectors.lines_waiting(), _sync, SYNC)
 
 
 def _sync(line: Line) -> bool:
