@@ -6,20 +6,18 @@ takes SECONDS for each call (0.3). The limit is a call for each 100 customers.
 
 import json
 import math
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
 from bench.figures import tell, tell_latencies
-from sandbox.client import Client
+from sandbox.client import Client, data_dir, read_demo
 from sandbox.demo import simulated_hubspot
 
 THREADS = 16
@@ -30,9 +28,8 @@ _local = threading.local()
 
 
 def main(count: int = 1000, seconds: float = 0.3) -> None:
-    data_dir = Path(os.environ.get("DATA_DIR", "var"))
-    demo = json.loads((data_dir / "demo.json").read_text())
-    simulator = simulated_hubspot(data_dir)
+    demo = read_demo()
+    simulator = simulated_hubspot(data_dir())
     if not simulator:
         sys.exit("This Tradepost talks to a real HubSpot: not with a thousand made-up customers.")
     set_latency(simulator, seconds)

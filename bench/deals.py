@@ -14,9 +14,8 @@ from datetime import datetime
 from uuid import uuid4
 
 from bench.figures import tell, tell_latencies
-from bench.latency import demo
 from bench.load import Call, closed_loop, open_loop
-from sandbox.client import Client
+from sandbox.client import Client, read_demo
 from sandbox.receiver import Received, Receiver
 
 RATE = 50
@@ -26,7 +25,7 @@ PATIENCE_SECONDS = 30.0
 
 
 def main(seconds: float = 10.0) -> None:
-    accounts = demo()
+    accounts = read_demo()
     url = accounts["base_url"]
     keys = {slug: account["api_key"] for slug, account in accounts["accounts"].items()}
     deals = asyncio.run(closed_loop(url, keys["seller"], seconds, a_deal))

@@ -11,13 +11,13 @@ import sys
 import time
 
 from bench.figures import tell_latencies
-from bench.latency import PATIENCE_SECONDS, about, demo
-from sandbox.client import Client
+from bench.latency import PATIENCE_SECONDS, about
+from sandbox.client import Client, read_demo
 from sandbox.receiver import Receiver
 
 
 def main(pid: int, count: int = 100) -> None:
-    accounts = demo()
+    accounts = read_demo()
     seller = Client(accounts["base_url"], accounts["accounts"]["seller"]["api_key"])
     with Receiver() as receiver:
         endpoint = seller.call(

@@ -7,27 +7,24 @@ same way, from this process: what the network and the receiver cost by themselve
 
 import http.client
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from standardwebhooks import Webhook
 
 from bench.figures import tell_latencies
-from sandbox.client import Client
+from sandbox.client import Client, read_demo
 from sandbox.receiver import Received, Receiver
 
 PATIENCE_SECONDS = 15.0
 
 
 def main(count: int = 200) -> None:
-    accounts = demo()
+    accounts = read_demo()
     seller = Client(accounts["base_url"], accounts["accounts"]["seller"]["api_key"])
     with Receiver() as receiver:
         endpoint = seller.call(
@@ -42,11 +39,6 @@ def main(count: int = 200) -> None:
         limit = bare(receiver, endpoint["secret"], count)
     tell_latencies("POST /deals, request to answer", answered)
     tell_latencies("webhook, answer to received", received, limit)
-
-
-def demo() -> Any:
-    """What `make run` wrote down about its demo accounts."""
-    return json.loads((Path(os.environ.get("DATA_DIR", "var")) / "demo.json").read_text())
 
 
 def deals(seller: Client, receiver: Receiver, count: int) -> tuple[list[float], list[float]]:

@@ -28,10 +28,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from bench.cpu import Usage
 from bench.figures import tell, tell_latencies
-from bench.latency import demo
 from bench.load import CONNECTIONS, Call, Run, closed_loop
 from config.settings.env import DATABASE_URL
-from sandbox.client import ApiError, Client
+from sandbox.client import ApiError, Client, read_demo
 
 PRODUCTS = 1000
 STOREFRONT = "bench"
@@ -44,7 +43,7 @@ Items = list[dict[str, Any]]
 
 
 def main(seconds: float = 10.0) -> None:
-    accounts = demo()
+    accounts = read_demo()
     url, shop = accounts["base_url"], accounts["accounts"]["storefront"]
     stock_up(url, shop["api_key"])
     place(url, shop["api_key"], WARM_UP_SECONDS, two_of_many)

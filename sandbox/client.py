@@ -2,8 +2,27 @@
 
 import http.client
 import json
+import os
+import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+
+def data_dir() -> Path:
+    """Where the Tradepost keeps its data that this process talks to."""
+    return Path(os.environ.get("DATA_DIR", "var"))
+
+
+def read_demo() -> dict[str, Any]:
+    """What `make run` wrote down about its demo accounts; SystemExit, saying what to do, without it."""
+    path = data_dir() / "demo.json"
+    if not path.exists():
+        sys.exit(
+            f"{path} is not there: start Tradepost first, with `make run` in another terminal."
+        )
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 class ApiError(Exception):

@@ -5,7 +5,6 @@ arrive at a real server on the loopback interface, which verifies them with `sta
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
-from sandbox.client import ApiError, Client
+from sandbox.client import ApiError, Client, data_dir, read_demo
 from sandbox.receiver import Received, Receiver
 
 PATIENCE_SECONDS = 15.0
@@ -239,16 +238,10 @@ def note(line: str) -> None:
 
 
 def main() -> None:
-    data_dir = Path(os.environ.get("DATA_DIR", "var"))
-    path = data_dir / "demo.json"
-    if not path.exists():
-        sys.exit(
-            f"{path} is not there: start Tradepost first, with `make run` in another terminal."
-        )
-    demo = json.loads(path.read_text())
+    demo = read_demo()
     try:
         with Receiver() as receiver, ExitStack() as cast:
-            Story(demo, receiver, cast, simulated_hubspot(data_dir)).tell()
+            Story(demo, receiver, cast, simulated_hubspot(data_dir())).tell()
     except (ConnectionError, TimeoutError):
         sys.exit(f"Nothing answers at {demo['base_url']}: start it with `make run` first.")
     print(f"\nThat was all real. The same calls, to try by hand: {demo['base_url']}/api/docs/")

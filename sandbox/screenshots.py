@@ -4,18 +4,16 @@ A fresh demo is furnished first, by API calls; one that has been furnished is ta
 """
 
 import io
-import json
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from sandbox.client import Client
+from sandbox.chromium import chromium, sign_in
+from sandbox.client import Client, read_demo
 from sandbox.receiver import Receiver
 from sandbox.stage import furnish
 
@@ -43,11 +41,7 @@ def signed_in(browser: Browser, demo: dict[str, Any], *, dark: bool) -> Iterator
         reduced_motion="reduce",
     )
     page = context.new_page()
-    page.goto("/admin/login/")
-    page.get_by_label("Username").fill(demo["admin"]["username"])
-    page.get_by_label("Password").fill(demo["admin"]["password"])
-    page.get_by_label("Password").press("Enter")
-    page.wait_for_url("**/admin/")
+    sign_in(page, demo["admin"])
     try:
         yield page
     finally:
@@ -85,24 +79,12 @@ def is_furnished(demo: dict[str, Any]) -> bool:
 
 
 def main() -> None:
-    data_dir = Path(os.environ.get("DATA_DIR", "var"))
-    path = data_dir / "demo.json"
-    if not path.exists():
-        sys.exit(
-            f"{path} is not there: start Tradepost first, with `make run` in another terminal."
-        )
-    demo = json.loads(path.read_text())
+    demo = read_demo()
     IMAGES.mkdir(parents=True, exist_ok=True)
-    arguments = ["--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    if os.geteuid() == 0:
-        arguments.append("--no-sandbox")
-    with Receiver() as receiver, sync_playwright() as playwright:
+    with Receiver() as receiver, chromium() as browser:
         if not is_furnished(demo):
             furnish(demo, receiver)
-        chromium = os.environ["CHROMIUM"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         take(browser, demo)
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -4,28 +4,18 @@ They run by themselves (`make browser`, part of `make check`), not beside others
 Playwright keeps an event loop running in it, in which Django would refuse to use the database.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
+from sandbox.chromium import chromium, sign_in
 from sandbox.receiver import Receiver
 from sandbox.stage import furnish
 from tests.browser.visitor import Visitor
 from tests.support.installation import Installation
-
-# Without the last four, Chromium asks its maker's servers for this and that.
-_ARGUMENTS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 Visit = Callable[..., Visitor]
 
@@ -54,19 +44,15 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The Chromium that deploy/chromium.sh found."""
-    arguments = [*_ARGUMENTS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    with sync_playwright() as playwright:
-        path = os.environ["CHROMIUM"]
-        chromium = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield chromium
-        chromium.close()
+    with chromium() as one:
+        yield one
 
 
 @pytest.fixture(scope="session")
 def administrator(browser: Browser, installation: Installation) -> Any:
     """The session of the demo's administrator."""
     visitor = Visitor(browser, installation.demo["base_url"])
-    visitor.sign_in(**installation.demo["admin"])
+    sign_in(visitor.page, installation.demo["admin"])
     session = visitor.session()
     visitor.close()
     return session

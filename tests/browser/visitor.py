@@ -46,13 +46,6 @@ class Visitor:
         assert answer.status == 200, (path, answer.status)
         return answer
 
-    def sign_in(self, username: str, password: str) -> None:
-        self.page.goto("/admin/login/")
-        self.page.get_by_label("Username").fill(username)
-        self.page.get_by_label("Password").fill(password)
-        self.page.get_by_label("Password").press("Enter")
-        self.page.wait_for_url("**/admin/", timeout=5000)
-
     def session(self) -> Any:
         """What another tab needs in order to be the same person."""
         return self._context.storage_state()
