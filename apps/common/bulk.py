@@ -47,8 +47,8 @@ class Revealed(NamedTuple):
 class Operation:
     """What can be done to objects of a model; `name` is how a BulkAction remembers it.
 
-    `act` does it to one object, for an actor, with what `read` makes of the inputs as a person gave them;
-    it says what it did, or raises DomainError. `permission` is what whoever asked must still be allowed when
+    `act` does it to one object, for an actor, with what `read` makes for it of the inputs as a person gave
+    them; it says what it did, or raises DomainError. `permission` is what whoever asked must still be allowed when
     the turn of an object comes (`orders.change_order`).
     """
 
@@ -56,7 +56,7 @@ class Operation:
     title: str
     model: type[Model]
     act: Callable[[Any, Actor, Mapping[str, Any]], str | Revealed]
-    read: Callable[[Mapping[str, str]], Mapping[str, Any]]
+    read: Callable[[Any, Mapping[str, str]], Mapping[str, Any]]
     permission: str
 
 
@@ -79,7 +79,7 @@ def register(operation: Operation) -> None:
 def carry_out(operation: Operation, row: Model, actor: Actor, inputs: Mapping[str, str]) -> Result:
     """Do it to one object."""
     try:
-        done = operation.act(row, actor, operation.read(inputs))
+        done = operation.act(row, actor, operation.read(row, inputs))
     except DomainError as error:
         details = dict.fromkeys([error.detail, *(fault.detail for fault in error.faults)])
         return Result(False, " ".join(details))

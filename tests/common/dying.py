@@ -27,7 +27,11 @@ def main(nth: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return "done"
 
-    bulk.register(bulk.Operation("tests.account.dying", "Die", Account, mark, dict, RIGHT))
+    bulk.register(
+        bulk.Operation(
+            "tests.account.dying", "Die", Account, mark, lambda row, inputs: inputs, RIGHT
+        )
+    )
     while bulk.do_next():
         pass
 

@@ -45,7 +45,14 @@ def rename(account: Account, actor: Actor, inputs: Mapping[str, Any]) -> str:
 
 @pytest.fixture
 def renaming() -> Iterator[Operation]:
-    operation = Operation("tests.account.rename", "Rename: accounts", Account, rename, dict, RIGHT)
+    operation = Operation(
+        name="tests.account.rename",
+        title="Rename: accounts",
+        model=Account,
+        act=rename,
+        read=lambda row, inputs: inputs,
+        permission=RIGHT,
+    )
     bulk.register(operation)
     yield operation
     del bulk._operations[operation.name]
@@ -224,7 +231,7 @@ def test_it_acts_as_who_asked_and_in_that_request(
         seen.append(actor)
         return "seen"
 
-    operation = Operation(renaming.name, "Look", Account, look, dict, RIGHT)
+    operation = Operation(renaming.name, "Look", Account, look, lambda row, inputs: inputs, RIGHT)
     bulk.register(operation)
     make_account("one")
     start(operation, "one")

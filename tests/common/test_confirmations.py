@@ -29,7 +29,12 @@ def extend(account: Account, actor: Actor, inputs: Mapping[str, Any]) -> Reveale
 
 
 EXTENDING = Operation(
-    "tests.account.extend", "Extend", Account, extend, dict, "accounts.change_account"
+    "tests.account.extend",
+    "Extend",
+    Account,
+    extend,
+    lambda row, inputs: inputs,
+    "accounts.change_account",
 )
 
 

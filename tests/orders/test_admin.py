@@ -15,6 +15,7 @@ from apps.common.admin import acting
 from apps.common.models import BulkAction
 from apps.orders.models import (
     OrderChange,
+    OrderLine,
     Payment,
     Product,
     ProductImport,
@@ -120,6 +121,96 @@ def test_shipping_a_partly_shipped_order_ships_the_rest(office: Client, shop: Sh
     assert "Record their return first" in refused
     assert shop.read(order)["status"] == "shipped"
     assert stock("MUG") == (7, 0)
+
+
+def lines_of(order_id: str) -> dict[str, str]:
+    """The fields of the forms of parts, by sku."""
+    lines = OrderLine.objects.filter(order_id=order_id)
+    return {line.sku: f"line_{line.pk.hex}" for line in lines}
+
+
+def test_a_part_is_shipped_and_a_part_comes_back(office: Client, shop: Shop) -> None:
+    shop.product("MUG", stock=10)
+    shop.product("TEA", stock=10)
+    order = shop.advance(shop.order(("MUG", 3), ("TEA", 2)), "confirmed")
+    field = lines_of(order["id"])
+
+    page = office.get(f"/admin/orders/order/{order['id']}/change/").content.decode()
+    assert "act/ship_part/" in page
+    assert "act/take_back_part/" not in page  # nothing is out yet
+    act(office, "orders/order", "ship_part", order["id"], tracking_number="1Z", **{field["MUG"]: 2})
+    asked = office.get(
+        f"/admin/orders/order/act/ship_part/?_selected_action={order['id']}"
+    ).content.decode()
+    assert "1 of 3 not shipped yet." in asked
+    assert "2 of 2 not shipped yet." in asked
+
+    said = act(office, "orders/order", "take_back_part", order["id"], **{field["MUG"]: 1})
+    assert "1 of MUG" in said
+    assert "written off" in said
+    assert stock("MUG") == (8, 1)
+    act(
+        office,
+        "orders/order",
+        "take_back_part",
+        order["id"],
+        restock="on",
+        reason="unopened",
+        **{field["MUG"]: 1},
+    )
+    assert stock("MUG") == (9, 1)
+
+    rest = {field["MUG"]: 1, field["TEA"]: 2}
+    act(office, "orders/order", "ship_part", order["id"], **rest)
+    assert shop.read(order)["status"] == "shipped"
+    assert [one["tracking_number"] for one in shop.read(order)["shipments"]] == ["1Z", None]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "said"),
+    [("0", "Say of one line"), ("4", "less than or equal to 3"), ("-1", "greater than"), ("x", "")],
+)
+def test_a_part_that_is_none_is_asked_for_again(
+    office: Client, shop: Shop, quantity: str, said: str
+) -> None:
+    shop.product("MUG", stock=10)
+    order = shop.advance(shop.order(("MUG", 3)), "confirmed")
+    field = lines_of(order["id"])["MUG"]
+
+    page = act(office, "orders/order", "ship_part", order["id"], **{field: quantity})
+
+    assert said in page
+    assert "not shipped yet" in page
+    assert not shop.read(order)["shipments"]
+
+
+def test_a_part_that_is_confirmed_twice_goes_out_once(office: Client, shop: Shop) -> None:
+    shop.product("MUG", stock=10)
+    order = shop.advance(shop.order(("MUG", 3)), "confirmed")
+    sent = {
+        "_selected_action": order["id"],
+        "confirmation": ONCE,
+        lines_of(order["id"])["MUG"]: "3",
+    }
+
+    for _ in range(2):
+        answer = office.post("/admin/orders/order/act/ship_part/", sent, follow=True)
+
+    assert "sent before" in answer.content.decode()
+    assert len(shop.read(order)["shipments"]) == 1
+
+
+def test_more_than_is_left_is_refused(office: Client, shop: Shop) -> None:
+    """The page is older than the last shipment."""
+    shop.product("MUG", stock=10)
+    order = shop.advance(shop.order(("MUG", 3)), "confirmed")
+    shop.ship(order, ("MUG", 2))
+
+    said = act(
+        office, "orders/order", "ship_part", order["id"], **{lines_of(order["id"])["MUG"]: 2}
+    )
+
+    assert "2 of MUG were named, 1 are to be shipped" in said
 
 
 def test_a_deleted_order_is_restored(office: Client, shop: Shop) -> None:

@@ -1,6 +1,6 @@
 """What every page of the back office stands on."""
 
-from apps.common.admin.acting import Action
+from apps.common.admin.acting import Action, RowForm
 from apps.common.admin.base import ModelAdmin, actor_of
 from apps.common.admin.pages import BaseModelAdmin, RecordInline, UncountedPaginator
 
@@ -9,6 +9,7 @@ __all__ = [
     "BaseModelAdmin",
     "ModelAdmin",
     "RecordInline",
+    "RowForm",
     "UncountedPaginator",
     "actor_of",
 ]

@@ -45,8 +45,16 @@ MAX_SAID = 10
 Method = Callable[..., str | Revealed]
 
 
+class RowForm(forms.Form):
+    """Fields that depend on the object: for actions that stand alone."""
+
+    def __init__(self, given: Mapping[str, Any] | None = None, *, row: Any) -> None:
+        super().__init__(given)
+        self.row = row
+
+
 class Action:
-    """Decorates a method `(page, object, actor, **inputs)`; `inputs` are the fields of `form`.
+    """Decorates a method `(page, object, actor, **inputs)`; `inputs` are what `form` cleans.
 
     `will` tells what will happen to each object. `when` says of an object whether it makes sense now; the
     service has the last word. `permission` is `change` or another right of the page, or one by its whole
@@ -85,11 +93,17 @@ class Action:
         self.method = method
         return self
 
-    def read(self, inputs: Mapping[str, str]) -> Mapping[str, Any]:
-        """The inputs as the method wants them; raises Invalid."""
+    def form_for(self, row: Any, given: Mapping[str, Any] | None = None) -> forms.Form | None:
+        """What is asked of whoever acts on `row`, or on many of which it is one; None when nothing is."""
         if self.form is None:
+            return None
+        return self.form(given, row=row) if issubclass(self.form, RowForm) else self.form(given)
+
+    def read(self, row: Any, inputs: Mapping[str, str]) -> Mapping[str, Any]:
+        """The inputs as the method wants them; raises Invalid."""
+        form = self.form_for(row, inputs)
+        if form is None:
             return {}
-        form = self.form(inputs)
         if not form.is_valid():
             raise Invalid(
                 " ".join(str(error) for errors in form.errors.values() for error in errors)
@@ -195,7 +209,7 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
             "opts": self.opts,
             "action": action,
             "button_variant": "danger" if action.variant is ActionVariant.DANGER else "primary",
-            "form": form or (action.form() if action.form else None),
+            "form": form or (action.form_for(rows[0]) if rows else None),
             "count": count,
             "noun": self.opts.verbose_name if count == 1 else self.opts.verbose_name_plural,
             "max_objects": bulk.MAX_OBJECTS,
@@ -215,10 +229,11 @@ class ActingAdmin(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs
 
     def _confirmed(self, request: HttpRequest, action: Action) -> HttpResponse:
         chosen = self._chosen(request, request.POST)
-        form = action.form(request.POST) if action.form else None
         count = _number_of(chosen)
         if count > 1 and action.alone:
             raise PermissionDenied
+        one = chosen.first()
+        form = action.form_for(one, request.POST) if one else None
         confirmation = _confirmation(request)
         if confirmation is None or (form is not None and not form.is_valid()):
             return self._ask(request, action, chosen, form)

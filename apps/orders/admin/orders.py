@@ -1,22 +1,14 @@
 """Orders with all that happened to them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.contrib import admin
-from django.core.validators import URLValidator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.enums import ActionVariant
-from unfold.widgets import (
-    UnfoldAdminDecimalFieldWidget,
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextInputWidget,
-    UnfoldAdminURLInputWidget,
-)
 
 from apps.common.actor import Actor
 from apps.common.admin import Action, BaseModelAdmin, RecordInline
@@ -24,12 +16,21 @@ from apps.common.admin.filters import DeletedFilter, MadeFilter, newest
 from apps.common.admin.history import HistoryAdmin
 from apps.common.admin.panels import LONGEST_TIMELINE, Panel, timeline
 from apps.common.admin.shown import list_of, moment, money, related, state
-from apps.common.errors import Invalid
-from apps.common.money import display, minor
+from apps.common.money import display
+from apps.orders.admin.forms import (
+    PaymentForm,
+    ReasonForm,
+    ReturnPartsForm,
+    ShipForm,
+    ShipPartsForm,
+    minor_units,
+)
+from apps.orders.admin.fulfillment import PaymentInline, ReturnInline, ShipmentInline
 from apps.orders.admin.ledger import ledger
 from apps.orders.enums import OrderStatus, PaymentKind
-from apps.orders.models import Order, OrderChange, OrderLine, Payment, Return, Shipment
+from apps.orders.models import Order, OrderChange, OrderLine
 from apps.orders.services import fulfillment, orders, payments
+from apps.orders.services.asked import Asked
 
 
 class LineInline(RecordInline):
@@ -46,86 +47,14 @@ class LineInline(RecordInline):
         return display(line.total, line.order.currency)
 
 
-class PartInline(RecordInline):
-    """Shipments and returns: each with what is in it."""
-
-    ordering = ("id",)
-
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        return super().get_queryset(request).prefetch_related("items__line")
-
-    @admin.display(description="items")
-    def contents(self, part: Shipment | Return) -> str:
-        return _contents(part)
-
-
-class ShipmentInline(PartInline):
-    model = Shipment
-    fields = readonly_fields = (
-        "created_at",
-        "contents",
-        "tracking_company",
-        "tracking_number",
-        "tracking_link",
-    )
-
-
-class ReturnInline(PartInline):
-    model = Return
-    fields = readonly_fields = ("created_at", "contents", "reason")
-
-
-class PaymentInline(RecordInline):
-    model = Payment
-    fields = readonly_fields = ("created_at", "kind", "sum", "reference")
-    ordering = ("id",)
-
-    @admin.display(description="amount")
-    def sum(self, payment: Payment) -> str:
-        return display(payment.amount, payment.order.currency)
-
-
-class ShipForm(forms.Form):
-    """What is known of the parcel."""
-
-    tracking_company = forms.CharField(
-        required=False, max_length=100, widget=UnfoldAdminTextInputWidget
-    )
-    tracking_number = forms.CharField(
-        required=False, max_length=200, widget=UnfoldAdminTextInputWidget
-    )
-    tracking_link = forms.URLField(
-        required=False,
-        max_length=2000,
-        assume_scheme="https",
-        validators=[URLValidator(schemes=["http", "https"])],
-        widget=UnfoldAdminURLInputWidget,
-    )
-
-
-class ReasonForm(forms.Form):
-    reason = forms.CharField(required=False, max_length=200, widget=UnfoldAdminTextInputWidget)
-
-
-class PaymentForm(forms.Form):
-    """What is known of a payment."""
-
-    kind = forms.ChoiceField(choices=PaymentKind.choices, widget=UnfoldAdminSelectWidget)
-    amount = forms.DecimalField(
-        min_value=0,
-        max_digits=17,
-        help_text="In the order's currency, with a point: 12.50",
-        widget=UnfoldAdminDecimalFieldWidget,
-    )
-    reference = forms.CharField(
-        max_length=200,
-        help_text="Its name at the bank or the payment service. The same again is not recorded twice.",
-        widget=UnfoldAdminTextInputWidget,
-    )
-
-
 def _is(*states: OrderStatus) -> Callable[[Order], bool]:
     return lambda order: order.deleted_at is None and order.status in states
+
+
+def _is_out(order: Order) -> bool:
+    """Whether a part of it is: a confirmed one may be."""
+    states = OrderStatus.CONFIRMED, OrderStatus.SHIPPED, OrderStatus.COMPLETED
+    return _is(*states)(order) and any(line.out for line in order.lines.all())
 
 
 @admin.register(Order)
@@ -236,6 +165,26 @@ class OrderAdmin(BaseModelAdmin):
         return _take(order, actor, OrderStatus.SHIPPED, **known)
 
     @Action(
+        "Ship a part",
+        "What you name goes out: the stock on hand falls by it. With the last piece the order is shipped.",
+        icon="package_2",
+        form=ShipPartsForm,
+        when=_is(OrderStatus.CONFIRMED),
+        alone=True,
+    )
+    def ship_part(
+        self, order: Order, actor: Actor, parts: Mapping[str, int], **tracking: str
+    ) -> str:
+        changed, _ = fulfillment.ship_order(
+            account_id=order.account_id,
+            order_id=order.pk,
+            items=Asked.of({"sku": sku, "quantity": quantity} for sku, quantity in parts.items()),
+            tracking={name: value for name, value in tracking.items() if value},
+            actor=actor,
+        )
+        return f"{_pieces(parts)} of {changed} went out; it is {changed.status}."
+
+    @Action(
         "Complete",
         "It has arrived; only a return can follow.",
         icon="task_alt",
@@ -269,6 +218,29 @@ class OrderAdmin(BaseModelAdmin):
         return f"{changed} is {changed.status}."
 
     @Action(
+        "Return a part",
+        "What you name came back. With the last piece the order is returned.",
+        icon="assignment_return",
+        form=ReturnPartsForm,
+        when=_is_out,
+        alone=True,
+    )
+    def take_back_part(
+        self, order: Order, actor: Actor, parts: Mapping[str, int], restock: bool, reason: str
+    ) -> str:
+        changed, _ = fulfillment.return_order(
+            account_id=order.account_id,
+            order_id=order.pk,
+            items=[
+                fulfillment.BackBySku(sku, quantity, restock) for sku, quantity in parts.items()
+            ],
+            reason=reason,
+            actor=actor,
+        )
+        where = "into stock" if restock else "and was written off"
+        return f"{_pieces(parts)} of {changed} came back {where}; it is {changed.status}."
+
+    @Action(
         "Record payment",
         "It is added to what was authorized, captured or refunded. No money is moved by it.",
         icon="payments",
@@ -284,7 +256,7 @@ class OrderAdmin(BaseModelAdmin):
             account_id=order.account_id,
             order_id=order.pk,
             kind=PaymentKind(kind),
-            amount=_minor(amount, order.currency),
+            amount=minor_units(amount, order.currency),
             reference=reference,
             actor=actor,
         )
@@ -314,16 +286,6 @@ class OrderAdmin(BaseModelAdmin):
         return f"{order} is back."
 
 
-def _minor(amount: Decimal, currency: str) -> int:
-    try:
-        asked = minor(amount, currency)
-    except ValueError as error:
-        raise Invalid(str(error)) from error
-    if asked < 1:
-        raise Invalid("The amount is nothing.")
-    return asked
-
-
 def _take(order: Order, actor: Actor, status: OrderStatus, **tracking: str) -> str:
     orders.change_order(
         account_id=order.account_id,
@@ -332,6 +294,10 @@ def _take(order: Order, actor: Actor, status: OrderStatus, **tracking: str) -> s
         actor=actor,
     )
     return f"{order} is {status.value}."
+
+
+def _pieces(parts: Mapping[str, int]) -> str:
+    return ", ".join(f"{quantity} of {sku}" for sku, quantity in parts.items())
 
 
 @admin.register(OrderLine)
@@ -348,53 +314,3 @@ class OrderChangeAdmin(HistoryAdmin):
     list_select_related = ("order",)
     search_ids = ("pk", "order_id")
     search_help_text = "A whole id: of the change or its order."
-
-
-class PartAdmin(BaseModelAdmin):
-    """Shipments and returns."""
-
-    list_select_related = ("order",)
-    search_ids = ("pk", "order_id")
-    search_help_text = "A whole id: of the part or its order."
-    readonly_fields = ("contents",)
-
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        return super().get_queryset(request).prefetch_related("items__line")
-
-    @admin.display(description="items")
-    def contents(self, part: Shipment | Return) -> str:
-        return _contents(part)
-
-
-@admin.register(Shipment)
-class ShipmentAdmin(PartAdmin):
-    list_display = (
-        moment("created_at", "shipped"),
-        related("order"),
-        "contents",
-        "tracking_company",
-        "tracking_number",
-    )
-
-
-@admin.register(Return)
-class ReturnAdmin(PartAdmin):
-    list_display = (moment("created_at", "returned"), related("order"), "contents", "reason")
-
-
-@admin.register(Payment)
-class PaymentAdmin(BaseModelAdmin):
-    list_display = (moment("created_at", "when"), related("order"), "kind", "sum", "reference")
-    list_filter = (newest("kind", PaymentKind.choices), MadeFilter)
-    list_select_related = ("order",)
-    search_ids = ("pk", "order_id")
-    search_help_text = "A whole id: of the payment or its order."
-
-    @admin.display(description="amount")
-    def sum(self, payment: Payment) -> str:
-        return display(payment.amount, payment.order.currency)
-
-
-def _contents(part: Shipment | Return) -> str:
-    """For people: `2 of MUG, 1 of TEA, written off`."""
-    return ", ".join(str(item) for item in part.items.all())
