@@ -167,3 +167,16 @@ def test_doors_that_nothing_leads_to_are_closed(staff: Client, door: str) -> Non
     field = "app_label=orders&model_name=order&field_name=account"
 
     assert staff.get(f"/admin/{door.format(kind=kind, field=field)}").status_code == 404
+
+
+@pytest.mark.parametrize("page", ["x", "0", "-1", "99", ""])
+def test_no_page_makes_the_search_fail(staff: Client, page: str) -> None:
+    answer = staff.get("/admin/search/", {"s": "order", "extended": "1", "page": page})
+    assert answer.status_code == 200
+    assert "/admin/orders/order/" in answer.content.decode()
+
+
+def test_strangers_find_nothing(db: None) -> None:
+    answer = Client().get("/admin/search/", {"s": "order"})
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/admin/login/")
