@@ -6,5 +6,5 @@ from apps.common.tasks import job
 
 @job("accounts.trim")
 def trim() -> bool:
-    """Forget old sign-ins."""
-    return trimming.trim_sign_ins()
+    """Forget old sign-ins and changes by people."""
+    return trimming.trim()

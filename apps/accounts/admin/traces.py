@@ -35,7 +35,8 @@ class AccessLogAdmin(BaseModelAdmin):
 
 @admin.register(LogEntry)
 class LogEntryAdmin(BaseModelAdmin):
-    """What people did here: by actions, and with forms of accounts, keys, people and roles."""
+    """What people did here: by actions, and with forms of accounts, keys, people and roles; kept
+    for two years."""
 
     list_display = ("action_time", "user", "content_type", "object_repr", "what")
     list_filter = ("action_flag", "content_type")
