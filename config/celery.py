@@ -5,6 +5,9 @@ import warnings
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
+from celery.signals import worker_ready
+
+from apps.common.garbage import spare_what_is_loaded
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -14,3 +17,8 @@ warnings.simplefilter("ignore", SecurityWarning)
 app = Celery("tradepost")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_ready.connect
+def _when_ready(**_: object) -> None:
+    spare_what_is_loaded()
