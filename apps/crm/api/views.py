@@ -21,6 +21,7 @@ from apps.common.api.serializers import NoBody, parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.schemas import page
 from apps.crm import selectors
+from apps.crm.api.plain import plain_changes, plain_customer
 from apps.crm.api.representations import ATTEMPT, attempt_object
 from apps.crm.api.serializers import (
     CustomerChanges,
@@ -33,6 +34,7 @@ from apps.crm.errors import CustomerNotFound
 from apps.crm.events import CUSTOMER, Standing, crm_object, customer_object
 from apps.crm.models import Customer
 from apps.crm.services import customers
+from apps.crm.services.writing import Known
 
 _ADA = OpenApiExample(
     "Ada",
@@ -104,10 +106,10 @@ class CustomersView(ApiView):
     def post(self, request: Request) -> HttpResponse:
         made = customers.create_customer(
             account_id=self.principal.account_id,
-            fields=parse_body(CustomerInput, request),
+            fields=plain_customer(request.data) or parse_body(CustomerInput, request),
             actor=self.actor,
         )
-        return _created(made, f"{request.path}/{made.id}")
+        return _created(made, f"{request.path}/{made.customer.id}")
 
 
 @extend_schema(tags=["Customers"])
@@ -136,17 +138,23 @@ class CustomerView(ApiView):
         examples=[_MOVED, _PROPERTIES, _EMAIL_TAKEN],
     )
     def patch(self, request: Request, customer_id: UUID) -> HttpResponse:
-        account_id = self.principal.account_id
-        present = selectors.customer(account_id, customer_id)
-        current = _object(present, selectors.standing(account_id))
+        changes = plain_changes(request.data)
+        if changes is None:
+            changes = self._parsed(request, customer_id)
         changed = customers.update_customer(
-            account_id=account_id,
+            account_id=self.principal.account_id,
             customer_id=customer_id,
-            changes=parse_body(CustomerChanges, request, current=current, partial=True),
+            changes=changes,
             actor=self.actor,
             expected=if_match(request),
         )
         return _answer(changed)
+
+    def _parsed(self, request: Request, customer_id: UUID) -> dict[str, Any]:
+        account_id = self.principal.account_id
+        present = selectors.customer(account_id, customer_id)
+        current = _object(present, selectors.standing(account_id))
+        return parse_body(CustomerChanges, request, current=current, partial=True)
 
 
 @extend_schema(tags=["Customers"])
@@ -179,7 +187,7 @@ class CustomerByExternalIdView(ApiView):
             expected=if_match(request),
         )
         if created:
-            return _created(changed, f"/api/v1/customers/{changed.id}")
+            return _created(changed, f"/api/v1/customers/{changed.customer.id}")
         return _answer(changed)
 
 
@@ -226,9 +234,8 @@ def _object(customer: Customer, standing: Standing) -> dict[str, Any]:
     return customer_object(customer, customer.contact, standing)
 
 
-def _answer(customer: Customer) -> Json:
-    standing = selectors.standing(customer.account_id)
-    return _tagged(customer, standing, _tag(customer, standing))
+def _answer(known: Known) -> Json:
+    return _tagged(*known, _tag(*known))
 
 
 def _tagged(customer: Customer, standing: Standing, tag: str) -> Json:
@@ -241,8 +248,8 @@ def _tag(customer: Customer, standing: Standing) -> str:
     return etag(customer.version, format(derived, "x"))
 
 
-def _created(customer: Customer, location: str) -> Json:
-    answer = _answer(customer)
+def _created(known: Known, location: str) -> Json:
+    answer = _answer(known)
     answer.status_code = 201
     answer["Location"] = location
     return answer

@@ -11,7 +11,6 @@ from django.db.models import F
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce, Now
 
-from apps.common import clock
 from apps.common.actor import Actor
 from apps.common.errors import Fault, Stale
 from apps.common.ids import uuid7_at
@@ -20,9 +19,10 @@ from apps.common.versions import require_version
 from apps.common.wakeups import wake_on_commit
 from apps.crm.enums import MAX_PROPERTIES_BYTES, SyncState
 from apps.crm.errors import CustomerExternalIdTaken, CustomerInvalid, EmailTaken
-from apps.crm.events import CUSTOMER_CREATED, CUSTOMER_UPDATED, customer_object
+from apps.crm.events import customer_object
 from apps.crm.models import Contact, Customer
 from apps.crm.selectors import customer, customers, standing
+from apps.crm.services.writing import Known, look, write_change, write_new
 from apps.events.catalogue import EventType
 from apps.events.publishing import draft, publish
 
@@ -30,7 +30,6 @@ SYNC = "crm.sync"
 
 # Columns that clients write.
 FIELDS = ("email", "first_name", "last_name", "external_id", "properties")
-
 
 AHEAD_OF_OTHERS = timedelta(minutes=1)
 
@@ -41,12 +40,11 @@ _UNCERTAIN = RawSQL("nullif(acknowledged || coalesce(sending, '{}'), '{}')", [])
 class Upserted(NamedTuple):
     """A customer, and whether it was made just now."""
 
-    customer: Customer
+    known: Known
     created: bool
 
 
-@transaction.atomic
-def create_customer(*, account_id: UUID, fields: Mapping[str, Any], actor: Actor) -> Customer:
+def create_customer(*, account_id: UUID, fields: Mapping[str, Any], actor: Actor) -> Known:
     """Make a customer; raises EmailTaken, CustomerExternalIdTaken."""
     made = _insert(account_id, fields, actor)
     if made is None:
@@ -78,11 +76,12 @@ def put_customer(
         )
     if present is None:
         raise email_taken(fields["email"])
-    return Upserted(_update(account_id, present.pk, fields, actor, expected), created=False)
+    return Upserted(
+        _update(account_id, present.pk, fields, actor, expected, merging=False), created=False
+    )
 
 
 @retried
-@transaction.atomic
 def update_customer(
     *,
     account_id: UUID,
@@ -90,22 +89,19 @@ def update_customer(
     changes: Mapping[str, Any],
     actor: Actor,
     expected: frozenset[int] | None = None,
-) -> Customer:
+) -> Known:
     """Change a customer; `properties` are merged, null removes one. Raises CustomerNotFound, Stale,
     EmailTaken, CustomerExternalIdTaken."""
-    if "properties" in changes:
-        present = _lock(account_id, customer_id)
-        changes = {**changes, "properties": _merged(present.properties, changes["properties"])}
-    return _update(account_id, customer_id, changes, actor, expected)
+    return _update(account_id, customer_id, changes, actor, expected, merging=True)
 
 
 @transaction.atomic
-def request_sync(*, account_id: UUID, customer_id: UUID) -> Customer:
+def request_sync(*, account_id: UUID, customer_id: UUID) -> Known:
     """Owe all of a customer to HubSpot anew and at once; raises CustomerNotFound."""
     _lock(account_id, customer_id)
-    owe([customer_id], anew=True)
+    owe([customer(account_id, customer_id).pk], anew=True)
     wake_on_commit(SYNC)
-    return customer(account_id, customer_id)
+    return look(account_id, customer_id).known
 
 
 def owe(customer_ids: Iterable[UUID], *, anew: bool = False) -> None:
@@ -167,9 +163,9 @@ def external_id_taken(external_id: str) -> CustomerExternalIdTaken:
     return CustomerExternalIdTaken(detail, faults=[fault])
 
 
-def _insert(account_id: UUID, fields: Mapping[str, Any], actor: Actor) -> Customer | None:
+def _insert(account_id: UUID, fields: Mapping[str, Any], actor: Actor) -> Known | None:
     """None when the account has a customer of this e-mail or external_id."""
-    at = clock.now()
+    at, standing, _ = look(account_id)
     made = Customer(
         id=uuid7_at(at),
         account_id=account_id,
@@ -177,13 +173,8 @@ def _insert(account_id: UUID, fields: Mapping[str, Any], actor: Actor) -> Custom
         updated_at=at,
         **{name: fields[name] for name in FIELDS if name in fields},
     )
-    Customer.objects.bulk_create([made], ignore_conflicts=True)
-    if not Customer.objects.filter(pk=made.pk).exists():
-        return None
     made.contact = Contact(customer=made, account_id=account_id, due_at=at)
-    made.contact.save(force_insert=True)
-    tell(CUSTOMER_CREATED, made, actor)
-    return made
+    return Known(made, standing) if write_new(made, standing, actor) else None
 
 
 def _update(
@@ -192,33 +183,51 @@ def _update(
     changes: Mapping[str, Any],
     actor: Actor,
     expected: frozenset[int] | None,
-) -> Customer:
-    present = _lock(account_id, customer_id)
-    require_version(present.version, expected)
-    altered = {
+    *,
+    merging: bool,
+) -> Known:
+    """Set what `changes` names; properties are replaced, or merged with those there are."""
+
+    def attempt() -> Known | None:
+        seen = look(account_id, customer_id)
+        present, standing = seen.known
+        require_version(present.version, expected)
+        altered = _altered(present, changes, merging)
+        if altered:
+            taken = {name: new for name, (_, new) in altered.items()}
+            _refuse_taken(account_id, taken, but=customer_id)
+        is_done = not altered or write_change(seen, altered, actor)
+        return Known(present, standing) if is_done else None
+
+    done = attempt()
+    if done is None:  # somebody else has changed it in between; while it is locked nobody will
+        with transaction.atomic():
+            _lock(account_id, customer_id)
+            done = attempt()
+    if done is None:
+        raise AssertionError("unreachable")
+    return done
+
+
+def _altered(
+    present: Customer, changes: Mapping[str, Any], merging: bool
+) -> dict[str, tuple[Any, Any]]:
+    if merging and "properties" in changes:
+        changes = {**changes, "properties": _merged(present.properties, changes["properties"])}
+    return {
         name: (getattr(present, name), changes[name])
         for name in FIELDS
         if name in changes and changes[name] != getattr(present, name)
     }
-    if not altered:
-        return present
-    _refuse_taken(account_id, {name: new for name, (_, new) in altered.items()}, but=customer_id)
-    Customer.objects.filter(pk=customer_id).update(
-        **{name: new for name, (_, new) in altered.items()},
-        version=F("version") + 1,
-        updated_at=Now(),
-    )
-    owe([customer_id])
-    changed = customer(account_id, customer_id)
-    tell(CUSTOMER_UPDATED, changed, actor, altered)
-    return changed
 
 
-def _lock(account_id: UUID, customer_id: UUID) -> Customer:
-    """The customer as it is, locked; raises CustomerNotFound."""
+def _lock(account_id: UUID, customer_id: UUID) -> None:
+    """Lock the customer and then its contact, if the account has it."""
     rows = Customer.objects.select_for_update(no_key=True).filter(account_id=account_id)
     rows.filter(pk=customer_id).first()
-    return customer(account_id, customer_id)
+    Contact.objects.select_for_update(no_key=True).filter(
+        pk=customer_id, account_id=account_id
+    ).first()
 
 
 def _refuse_taken(account_id: UUID, fields: Mapping[str, Any], *, but: UUID | None) -> None:
