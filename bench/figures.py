@@ -36,11 +36,16 @@ def tell(case: str, value: float, unit: str, limit: float | None = None) -> None
             lines.write(json.dumps(figure) + "\n")
 
 
-def tell_latencies(case: str, seconds: Sequence[float], limit: Sequence[float] = ()) -> None:
+def tell_latencies(
+    case: str,
+    seconds: Sequence[float],
+    limit: Sequence[float] = (),
+    percents: Sequence[int] = (50, 95, 99),
+) -> None:
     """The middle and the slow end of many, in milliseconds; at least two of them."""
     cuts = statistics.quantiles(seconds, n=100)
     limits = statistics.quantiles(limit, n=100) if limit else None
-    for percent in (50, 95, 99):
+    for percent in percents:
         beside = limits[percent - 1] * 1000 if limits else None
         tell(f"{case}, p{percent}", cuts[percent - 1] * 1000, "ms", beside)
 

@@ -4,10 +4,12 @@ Times follow the day: each table has fewer rows at night. Rows are what the app 
 that a foreign key makes and without what is derived from them (ledgers, histories, feeds).
 """
 
+import sys
 import time
+from collections.abc import Mapping
 
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from psycopg import sql
 
 from apps.common.partitions import maintain_partitions
@@ -63,17 +65,24 @@ SELECT 'bench.' || g, 5000000, 0, '' FROM generate_series(1, 6) g;
 """
 
 _ORDERS = """
-INSERT INTO orders_order (
-  id, account_id, storefront_id, number, external_id, customer_id, status, currency, total, metadata,
-  version, created_at, updated_at)
-SELECT uuidv7(-back), s.account_id, s.id, g, 'ext-' || g, 'customer-' || g % 200000,
-       (ARRAY['completed', 'shipped', 'confirmed', 'pending', 'canceled', 'expired'])
-         [1 + (g % 10 > 6)::int + (g % 20 > 15)::int + (g % 40 > 36)::int + (g % 50 = 0)::int * 2],
-       s.currency, 1000 + g * 7919 % 9000, '{{}}', 1, now() - back, now() - back
-  FROM generate_series({first}::bigint, {last}) g
-  CROSS JOIN LATERAL ({moment}) m(back)
-  JOIN (SELECT *, row_number() OVER (ORDER BY id) - 1 AS n FROM orders_storefront) s
-    ON s.n = least(g * 7919 % 12, g * 104729 % 12)
+WITH placed AS (
+  INSERT INTO orders_order (
+    id, account_id, storefront_id, number, external_id, customer_id, status, currency, total, metadata,
+    version, created_at, updated_at)
+  SELECT uuidv7(-back), s.account_id, s.id, g, 'ext-' || g, 'customer-' || g % 200000,
+         (ARRAY['completed', 'shipped', 'confirmed', 'pending', 'canceled', 'expired'])
+           [1 + (g % 10 > 6)::int + (g % 20 > 15)::int + (g % 40 > 36)::int + (g % 50 = 0)::int * 2],
+         s.currency, 1000 + g * 7919 % 9000, '{{}}', 1, now() - back, now() - back
+    FROM generate_series({first}::bigint, {last}) g
+    CROSS JOIN LATERAL ({moment}) m(back)
+    JOIN (SELECT *, row_number() OVER (ORDER BY id) - 1 AS n FROM orders_storefront) s
+      ON s.n = least(g * 7919 % 12, g * 104729 % 12)
+  RETURNING id, number, total
+)
+INSERT INTO orders_orderline (id, order_id, product_id, sku, name, quantity, shipped, returned, unit_price)
+SELECT uuidv7(), placed.id, p.id, p.sku, p.name, 1, 0, 0, total
+  FROM placed JOIN (SELECT *, row_number() OVER (ORDER BY id) AS n FROM orders_product LIMIT 1000) p
+    ON p.n = 1 + number % (SELECT least(count(*), 1000) FROM orders_product)
 """
 
 _EVENTS = """
@@ -110,23 +119,24 @@ SELECT uuidv7(created_at + took - clock_timestamp()), id, 1, 'https://hooks.exam
 """
 
 _DEALS = """
-WITH offered AS (
-  INSERT INTO deals_deal (id, seller_id, name, status, currency, total_price, discount_type,
-                          discount_amount, final_price, auction_ends_at, auction_minimum,
-                          auction_increment, auction_extension_seconds, version, created_at, updated_at)
-  SELECT uuidv7(-back), a.id, 'Seat ' || g, CASE WHEN is_live THEN 'available' ELSE 'sold' END, 'EUR', 9000,
-         '', 0, 9000, x.ends, x.one, x.one, x.one, 1, now() - back, now() - back
-    FROM generate_series({first}::bigint, {last}) g
-    CROSS JOIN LATERAL ({moment}) m(back)
-    JOIN accounts_account a ON a.slug = 'account-' || (1 + g % 40)
-    CROSS JOIN LATERAL (SELECT back < interval '12 hours' OR g % 400 = 0 AS is_live) l
-    LEFT JOIN LATERAL (SELECT now() + g % 86400 * interval '1 second' AS ends, 100 AS one) x
-      ON is_live AND g % 4 = 0
-  RETURNING id, status, created_at
-)
+INSERT INTO deals_deal (id, seller_id, name, status, currency, total_price, discount_type,
+                        discount_amount, final_price, auction_ends_at, auction_minimum,
+                        auction_increment, auction_extension_seconds, version, created_at, updated_at)
+SELECT uuidv7(-back), a.id, 'Seat ' || g, CASE WHEN is_live THEN 'available' ELSE 'sold' END, 'EUR', 9000,
+       '', 0, 9000, x.ends, x.one, x.one, x.one, 1, now() - back, now() - back
+  FROM generate_series({first}::bigint, {last}) g
+  CROSS JOIN LATERAL ({moment}) m(back)
+  JOIN accounts_account a ON a.slug = 'account-' || (1 + g % 40)
+  CROSS JOIN LATERAL (SELECT back < interval '12 hours' OR g % 400 = 0 AS is_live) l
+  LEFT JOIN LATERAL (SELECT now() + g % 86400 * interval '1 second' AS ends, 100 AS one) x
+    ON is_live AND g % 4 = 0
+"""
+
+_DEALS_AND_BIDS = f"""
+WITH offered AS ({_DEALS} RETURNING id, status, created_at)
 INSERT INTO deals_bid (id, deal_id, bidder_id, status, amount, offered, maximum, version, actor)
 SELECT uuidv7(d.created_at - now()), d.id, a.id,
-       CASE WHEN d.status = 'available' THEN 'active' ELSE 'rejected' END, 100 + n, 100 + n, 100 + n, 1, '{{}}'
+       CASE WHEN d.status = 'available' THEN 'active' ELSE 'rejected' END, 100 + n, 100 + n, 100 + n, 1, '{{{{}}}}'
   FROM offered d, generate_series(1, 2) n JOIN accounts_account a ON a.slug = 'account-' || n
 """
 
@@ -173,6 +183,7 @@ SELECT indexrelid::regclass::text, replace(pg_get_indexdef(indexrelid), ' ON ONL
 """
 _TABLES = [
     "orders_order",
+    "orders_orderline",
     "events_event",
     "webhooks_delivery",
     "webhooks_attempt",
@@ -197,53 +208,68 @@ UPDATE events_counter SET position = (SELECT max(position) FROM events_event);
 UPDATE events_consumer SET position = (SELECT max(position) FROM events_event);
 """
 
-# Each kind, and how many rows there are for an order.
-_KINDS: list[tuple[str, str, float]] = [
-    ("orders", _ORDERS, 1.0),
-    ("events", _EVENTS, 1.0),
-    ("deliveries with an attempt each", _DELIVERIES, 2.0),
-    ("deals with two bids each", _DEALS, 0.1),
-    ("customers with two attempts each", _CUSTOMERS, 0.1),
-    ("runs of streams", _RUNS, 0.1),
-]
+Kinds = Mapping[str, tuple[str, float]]
+
+# Each kind, and how many rows of it there are for an order: all that a month leaves, and what the long lists show.
+MONTH: Kinds = {
+    "orders of one line": (_ORDERS, 1.0),
+    "events": (_EVENTS, 1.0),
+    "deliveries with an attempt each": (_DELIVERIES, 2.0),
+    "deals with two bids each": (_DEALS_AND_BIDS, 0.1),
+    "customers with two attempts each": (_CUSTOMERS, 0.1),
+    "runs of streams": (_RUNS, 0.1),
+}
+LISTS: Kinds = {
+    "orders of one line": (_ORDERS, 1.0),
+    "events": (_EVENTS, 1.0),
+    "deals": (_DEALS, 1.0),
+}
 
 
-def fill(orders: int) -> None:
+def fill(orders: int, kinds: Kinds = MONTH) -> None:
     """Make the tables and fill them."""
     call_command("migrate", verbosity=0)
     maintain_partitions()
-    fill_tables(orders)
+    fill_tables(orders, kinds)
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
         cursor.execute("VACUUM (ANALYZE)")
         cursor.execute("RESET statement_timeout")
 
 
-def fill_tables(orders: int) -> None:
-    """So many orders and as many events, twice as many deliveries, a tenth of the rest; tells how long each
-    kind took."""
-    with connection.cursor() as cursor:
+def fill_tables(orders: int, kinds: Kinds = MONTH) -> None:
+    """So many orders, and of each kind its share of that; says how long each took.
+
+    All in one transaction that empties the tables first: so nothing is written to the log as well, where
+    `wal_level` is minimal, as it is on throw-away services.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
         # It is only many: no checks, no hurry.
-        cursor.execute("SET statement_timeout = 0; SET session_replication_role = replica")
-        cursor.execute("SET maintenance_work_mem = '512MB'")
+        cursor.execute(
+            "SET LOCAL statement_timeout = 0; SET LOCAL session_replication_role = replica"
+        )
+        cursor.execute("SET LOCAL maintenance_work_mem = '512MB'")
+        cursor.execute(f"TRUNCATE {', '.join(_TABLES)} CASCADE")
         cursor.execute(sql.SQL(_BASICS).format(products=sql.Literal(orders // 10)))
         cursor.execute(_INDEXES, [_TABLES])
         indexes = cursor.fetchall()
         for index, _ in indexes:
             cursor.execute(f"DROP INDEX {index}")
-        for name, statement, share in _KINDS:
+        for name, (statement, share) in kinds.items():
             count, started = int(orders * share), time.perf_counter()
             for first in range(1, count + 1, CHUNK):
                 last = min(first + CHUNK - 1, count)
                 cursor.execute(_chunk(statement, first, last, count))
-            print(f"{count:,} {name}: {time.perf_counter() - started:.0f} s", flush=True)
+            _say(f"{count:,} {name}", started)
         started = time.perf_counter()
         for _, definition in indexes:
             cursor.execute(definition)
-        print(f"{len(indexes)} indexes: {time.perf_counter() - started:.0f} s", flush=True)
+        _say(f"{len(indexes)} indexes", started)
         cursor.execute(_ENDING)
-        cursor.execute("RESET session_replication_role; RESET maintenance_work_mem")
-        cursor.execute("RESET statement_timeout")
+
+
+def _say(what: str, started: float) -> None:
+    print(f"{what}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
 
 
 def _chunk(statement: str, first: int, last: int, count: int) -> sql.Composed:

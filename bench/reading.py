@@ -1,13 +1,13 @@
 """Reads pages of the long lists in a database that it fills: for bench.lists, which compares two.
 
-`python -m deploy.local exec --throwaway -- python -m bench.reading ROWS` prints p99 in seconds of the first page of
-each list, one in the middle and one near the end, as an account among those that have the most. All that the
-web process does for them is done here, but for the server's own part.
+`python -m deploy.local exec --throwaway -- python -m bench.reading ROWS` fills tables, then prints the names of the
+pages that there are: the first of each list, one in the middle and one near the end, of an account among those that
+have the most. For each line `NAME<tab>TIMES` on its input it reads that page so many times and prints the seconds
+that each took. All that the web process does for them is done here, but for the server's own part.
 """
 
 import json
 import os
-import statistics
 import sys
 import time
 from datetime import timedelta
@@ -25,18 +25,28 @@ from apps.accounts.models import Account  # noqa: E402
 from apps.accounts.services import issue_key  # noqa: E402
 from apps.common import clock  # noqa: E402
 from apps.common.api.pagination import Cursor  # noqa: E402
+from apps.common.garbage import spare_what_is_loaded  # noqa: E402
 from apps.common.ids import uuid7_at  # noqa: E402
 from apps.events.models import Event  # noqa: E402
-from bench.filling import fill  # noqa: E402
+from bench.filling import LISTS, fill  # noqa: E402
 
-READS = 200
+WARMING = 20
 DEPTHS = {"first": 0, "middle": 15, "deep": 29}  # days back, of 30
 
 
 def main(rows: int) -> None:
-    fill(rows)
+    fill(rows, LISTS)
     settings.ALLOWED_HOSTS.append("testserver")
-    print(json.dumps({name: p99(path) for name, path in pages().items()}))
+    client, paths = reader(), pages()
+    for path in paths.values():
+        for _ in range(WARMING):
+            if not client.get(path).json()["results"]:
+                raise SystemExit(f"Nothing at {path}.")
+    spare_what_is_loaded()
+    print(json.dumps(list(paths)), flush=True)
+    for line in sys.stdin:
+        name, times = line.split("\t")
+        print(json.dumps([seconds(client, paths[name]) for _ in range(int(times))]), flush=True)
 
 
 def pages() -> dict[str, str]:
@@ -52,19 +62,17 @@ def pages() -> dict[str, str]:
     return found
 
 
-def p99(path: str) -> float:
+def reader() -> Client:
     account = Account.objects.get(slug="account-1")
     scopes = ["orders:read", "deals:read", "events:read"]
     key = issue_key(account_id=account.id, name="bench", scopes=scopes, rate_limit=1_000_000)
-    client = Client(headers={"x-api-key": key.plain})
-    seconds = []
-    for _ in range(READS):
-        started = time.perf_counter()
-        answer = client.get(path)
-        seconds.append(time.perf_counter() - started)
-        if not answer.json()["results"]:
-            raise SystemExit(f"Nothing at {path}: {answer.content.decode()}")
-    return statistics.quantiles(seconds, n=100)[98]
+    return Client(headers={"x-api-key": key.plain})
+
+
+def seconds(client: Client, path: str) -> float:
+    started = time.perf_counter()
+    client.get(path)
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
