@@ -1,12 +1,26 @@
 """Reads of streams, their runs and records, each within the rows that the caller may see."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, Func, IntegerField, Max, Min, Q, QuerySet, Sum
+from django.db import connection
+from django.db.models import (
+    Count,
+    Func,
+    IntegerField,
+    Max,
+    Min,
+    Q,
+    QuerySet,
+    RowRange,
+    Sum,
+    Window,
+)
 from django.db.models.functions import Left
+from psycopg import Cursor
 
 from apps.datafetch.errors import RunNotFound, StreamNotFound
 from apps.datafetch.limits import CHUNK_BYTES, CHUNK_RECORDS
@@ -14,6 +28,17 @@ from apps.datafetch.models import Consumer, Page, Record, Rejected, Run, SchemaV
 
 # Characters of a record's data that lists of people show.
 EXCERPT = 300
+
+# Of a chunk's rows, `total` being the bytes of data up to each, one text: of each record what record_object
+# has, by the same bytes (docs/adr/0033).
+_LINES = """
+SELECT convert_to(string_agg(
+         '{{"offset":' || "offset" || ',"key":' || to_json(key) || ',"data":' || data || ',"fetched_at":"'
+         || to_char(fetched_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+         || '","change":"' || change || E'"}}\\n', '' ORDER BY "offset"), 'UTF8') AS text,
+       count(*) AS records, max("offset") AS "end"
+  FROM ({rows}) chunk WHERE total <= %s OR total = octet_length(data)
+"""
 
 
 class Version(NamedTuple):
@@ -24,6 +49,26 @@ class Version(NamedTuple):
     data: str
     fetched_at: datetime
     change: str
+
+
+class Lines(NamedTuple):
+    """Records as lines of JSON, and the offset of the last of them."""
+
+    text: bytes
+    records: int
+    end: int
+
+
+@contextmanager
+def binding_cursor() -> Iterator[Any]:
+    """A cursor that leaves the binding of parameters to the server: statements are prepared, and bytes go
+    there as they are, not as text twice as long that is part of the statement."""
+    connection.ensure_connection()
+    with (
+        connection.wrap_database_errors,
+        Cursor(connection.connection) as cursor,
+    ):
+        yield cursor
 
 
 def streams(account_id: UUID) -> QuerySet[Stream]:
@@ -181,6 +226,28 @@ def records_in_chunks(
         yield found
         after = found[-1].offset
         left = None if left is None else left - len(found)
+
+
+def lines_in_chunks(rows: QuerySet[Record], *, after: int, most: int | None) -> Iterator[Lines]:
+    """The same as lines of JSON, which PostgreSQL puts together."""
+    running = Window(
+        Sum(_OctetLength("data")), order_by="offset", frame=RowRange(start=None, end=0)
+    )
+    rows = rows.annotate(total=running)
+    columns = ("offset", "key", "data", "fetched_at", "change", "total")
+    left = most
+    while left is None or left > 0:
+        size = CHUNK_RECORDS if left is None else min(left, CHUNK_RECORDS)
+        later = rows.filter(offset__gt=after).values_list(*columns)[:size]
+        sql, parameters = later.query.sql_with_params()
+        with binding_cursor() as cursor:
+            cursor.execute(_LINES.format(rows=sql), [*parameters, CHUNK_BYTES], binary=True)
+            found = Lines(*cursor.fetchone())
+        if not found.records:
+            return
+        yield found
+        after = found.end
+        left = None if left is None else left - found.records
 
 
 def offset_before(of: Stream, moment: datetime, last: int) -> int:

@@ -14,6 +14,7 @@ from pyarrow import parquet
 from apps.common import clock
 from apps.datafetch import limits, selectors
 from apps.datafetch.api.exports import ndjson
+from apps.datafetch.api.representations.records import record_object
 from apps.datafetch.models import Record, Stream
 from tests.datafetch.support import RemoteApi, items, make_stream, records, run
 from tests.support import ApiClient, Receiver
@@ -91,6 +92,24 @@ def test_lines_are_the_records_of_the_list_all_of_them(
     assert lines(someone, stream, after=440) == listed[440:]
     assert lines(someone, stream, after=3, limit=2) == listed[3:5]
     assert lines(someone, stream, after=450) == []
+
+
+def test_lines_have_the_bytes_of_the_list_whatever_is_in_a_key(
+    someone: ApiClient, receiver: Receiver
+) -> None:
+    characters = "".join(map(chr, range(1, 0x180))) + "\u2028\u2029\ufeff\uffff😀"
+    keys = [characters[start : start + 100] for start in range(0, len(characters), 100)]
+    found = [{"id": key, "text": key, "n": 1.5, "none": None} for key in ["a", "%s", "{}", *keys]]
+    stream = fetched(someone, receiver, found)
+
+    versions = selectors.next_records(
+        selectors.records(Stream.objects.get(pk=stream["id"])), after=0, most=100
+    )
+
+    assert len(versions) == len(found)
+    assert read_file(someone, stream, NDJSON) == b"".join(
+        orjson.dumps(record_object(one, orjson.Fragment(one.data))) + b"\n" for one in versions
+    )
 
 
 def test_a_page_of_json_is_bounded_and_leads_to_the_next(
@@ -231,7 +250,7 @@ def test_memory_does_not_grow_with_the_records(
     def peak(count: int) -> int:
         tracemalloc.reset_peak()
         before, _ = tracemalloc.get_traced_memory()
-        chunks = selectors.records_in_chunks(selectors.records(of), after=0, most=count)
+        chunks = selectors.lines_in_chunks(selectors.records(of), after=0, most=count)
         seen = sum(part.count(b"\n") for part in ndjson(chunks, {}))
         _, most = tracemalloc.get_traced_memory()
         assert seen == count

@@ -1,15 +1,13 @@
 """Records as lines of a file, for programs (NDJSON) and for spreadsheets (CSV)."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from apps.common.api.streaming import csv_rows
 from apps.common.clock import rfc3339
-from apps.datafetch.selectors import Version
+from apps.datafetch.selectors import Lines, Version
 from apps.datafetch.sources.forms import Form
 
 # What each record has; the fields of its data come after them.
@@ -27,27 +25,10 @@ def columns(form: Form) -> dict[str, str]:
     return named
 
 
-def ndjson(chunks: Iterable[list[Version]], form: Form) -> Iterator[bytes]:
+def ndjson(chunks: Iterable[Lines], form: Form) -> Iterator[bytes]:
     """A line of JSON for each record, as the list shows it."""
-    for records in chunks:
-        yield b"".join(map(_line, records))
-
-
-def _line(record: Version) -> bytes:
-    """What record_object has, put together by hand: a file has millions of them."""
-    return b'{"offset":%d,"key":%b,"data":%b,"fetched_at":"%b","change":"%b"}\n' % (
-        record.offset,
-        orjson.dumps(record.key),
-        record.data.encode(),
-        _moment(record.fetched_at),
-        record.change.encode(),
-    )
-
-
-@lru_cache(16)
-def _moment(moment: datetime) -> bytes:
-    """Records of one page were fetched at one moment."""
-    return rfc3339(moment).encode()
+    for chunk in chunks:
+        yield chunk.text
 
 
 def comma_separated(chunks: Iterable[list[Version]], form: Form) -> Iterator[bytes]:

@@ -34,7 +34,7 @@ from apps.datafetch.api.representations.records import (
 from apps.datafetch.api.serializers.reading import RecordsQuery
 from apps.datafetch.errors import RecordsInvalid, StreamNotFound
 from apps.datafetch.models import Stream
-from apps.datafetch.selectors import Version
+from apps.datafetch.selectors import Lines, Version
 from apps.datafetch.services import consumers
 from apps.datafetch.sources import forms
 from apps.datafetch.sources.forms import Form
@@ -54,10 +54,11 @@ def _as_parquet(chunks: Iterable[list[Version]], form: Form) -> Iterator[bytes]:
     return lines
 
 
-_FILES: dict[str, Callable[[Iterable[list[Version]], Form], Iterator[bytes]]] = {
-    Ndjson.media_type: ndjson,
-    Csv.media_type: comma_separated,
-    Parquet.media_type: _as_parquet,
+# How records are read for each kind of file, and what is made of them.
+_FILES: dict[str, tuple[Callable[..., Iterator[Any]], Callable[[Any, Form], Iterator[bytes]]]] = {
+    Ndjson.media_type: (selectors.lines_in_chunks, ndjson),
+    Csv.media_type: (selectors.records_in_chunks, comma_separated),
+    Parquet.media_type: (selectors.records_in_chunks, _as_parquet),
 }
 
 
@@ -143,10 +144,11 @@ def _file(request: Request, stream: Stream, query: dict[str, Any], moves: bool) 
     # What is stored from now on is for the next file: this one has an end, and its columns hold.
     rows = selectors.records(stream, as_of=query.get("as_of"))
     rows = rows.filter(offset__lte=stream.progress.last_offset)
-    chunks = _Counted(selectors.records_in_chunks(rows, after=start, most=query.get("limit")))
+    in_chunks, made_of = _FILES[str(chosen.media_type)]
+    chunks = _Counted(in_chunks(rows, after=start, most=query.get("limit")))
     version = selectors.newest_schema(stream)
     form = forms.of_schema(version.schema) if version else {}
-    lines = _FILES[str(chosen.media_type)](chunks, form)
+    lines = made_of(chunks, form)
     if moves:
         lines = _moving(lines, stream, query["consumer"], start, chunks)
     return StreamingHttpResponse(streams.send(stream.account_id, lines), headers=headers)
@@ -162,14 +164,14 @@ def _start(stream: Stream, query: dict[str, Any]) -> int:
 class _Counted:
     """Chunks of records, and the last offset that was among them."""
 
-    def __init__(self, chunks: Iterator[list[Version]]) -> None:
+    def __init__(self, chunks: Iterator[list[Version] | Lines]) -> None:
         self._chunks = chunks
         self.end: int | None = None
 
-    def __iter__(self) -> Iterator[list[Version]]:
-        for records in self._chunks:
-            self.end = records[-1].offset
-            yield records
+    def __iter__(self) -> Iterator[list[Version] | Lines]:
+        for chunk in self._chunks:
+            self.end = chunk.end if isinstance(chunk, Lines) else chunk[-1].offset
+            yield chunk
 
 
 def _moving(
