@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 
+from bench.figures import tell
 from config.settings.env import DATABASE_URL
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -46,6 +47,12 @@ class Usage(dict[str, float]):
 
     def since(self, before: "Usage") -> "Usage":
         return Usage({name: seconds - before[name] for name, seconds in self.items()})
+
+    def tell(self, case: str, count: int) -> None:
+        """What each of `count` things took: a figure, and which process took how much of it."""
+        if self:
+            tell(f"{case}, all processes", sum(self.values()) * 1000 / count, "CPU ms")
+        print(f"    {self.per(count)}", flush=True)
 
     def per(self, count: int) -> str:
         """Milliseconds of CPU for each of `count` things, in all and by process."""

@@ -6,6 +6,7 @@ With BENCH_FIGURES set to a file, each figure is added to it as a line of JSON.
 import json
 import os
 import statistics
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,11 @@ class Figure(NamedTuple):
     @property
     def ratio(self) -> float | None:
         return self.value / self.limit if self.limit else None
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether more of it is better."""
+        return self.unit.endswith("/s") and not self.unit.startswith("CPU")
 
 
 def tell(case: str, value: float, unit: str, limit: float | None = None) -> None:
@@ -53,6 +59,22 @@ def tell_latencies(
 def read(log: Path) -> list[Figure]:
     """What was told into a file."""
     return [Figure(*json.loads(line)) for line in log.read_text().splitlines()]
+
+
+def medians(figures: Sequence[Figure]) -> list[Figure]:
+    """Of what was measured several times; the ratio is that of the medians."""
+    by_case: dict[str, list[Figure]] = defaultdict(list)
+    for figure in figures:
+        by_case[figure.case].append(figure)
+    return [_median(several) for several in by_case.values()]
+
+
+def _median(several: Sequence[Figure]) -> Figure:
+    limits = [one.limit for one in several if one.limit]
+    return several[0]._replace(
+        value=statistics.median(one.value for one in several),
+        limit=statistics.median(limits) if limits else None,
+    )
 
 
 def shown(value: float) -> str:
