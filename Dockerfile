@@ -23,7 +23,7 @@ RUN SECRET_KEY=none ENCRYPTION_KEYS=none DATABASE_URL=postgres://none REDIS_URL=
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz')"]
-CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
+CMD ["python", "-m", "config.web", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
     "--blocking-threads", "16", "--http", "1", "--no-ws", "--backpressure", "256", \
     "--respawn-failed-workers", "--respawn-interval", "1", "--workers-kill-timeout", "10", \
     "--log-level", "error", "config.wsgi:application"]

@@ -21,10 +21,10 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _NAMES = (
     ("bin/postgres", "postgres"),
     ("valkey-server", "valkey"),
-    ("granian", "web"),
-    ("-Q fast", "worker-fast"),
-    ("-Q slow", "worker-slow"),
-    (" beat ", "beat"),
+    ("config.web", "web"),
+    ("fast@", "worker-fast"),
+    ("slow@", "worker-slow"),
+    ("config.beat", "beat"),
 )
 
 

@@ -34,10 +34,9 @@ from reportlab.platypus import (
 )
 
 from apps.common.money import display
+from apps.deals.documents import name_of
 from apps.deals.enums import DiscountType
 from apps.deals.models import CreditNote, Invoice
-
-MEDIA_TYPE = "application/pdf"
 
 _FONTS = Path(__file__).parent / "fonts"
 _PLAIN, _BOLD = "DejaVuSansCondensed", "DejaVuSansCondensed-Bold"
@@ -376,11 +375,6 @@ def _shown_character(character: str) -> str:
     if character.isspace():
         return " "
     return character if ord(character) in _GLYPHS else "\N{REPLACEMENT CHARACTER}"
-
-
-def name_of(details: dict[str, str]) -> str:
-    """What a party is called on paper."""
-    return details["legal_name"] or details["name"]
 
 
 def _discount_label(discount: dict[str, Any]) -> str:

@@ -4,10 +4,6 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-_WORKER = (
-    "celery --quiet -A config worker --pool threads -c 8 --without-gossip --without-mingle -l INFO"
-)
-
 # Of each of web's processes: as many as it may hold connections to PostgreSQL. A body that does not
 # come keeps one of them waiting (docs/deployment.md), and an idle one costs next to nothing.
 WEB_THREADS = 16
@@ -45,17 +41,17 @@ def simulated_hubspot(port: int, webhook_url: str) -> Process:
 def processes(*, port: int, run_dir: Path, host: str = "127.0.0.1") -> tuple[Process, ...]:
     """Web, workers and beat; `run_dir` holds what beat remembers between starts."""
     return (
-        Process("worker-fast", f"{_WORKER} -Q fast -n fast@%h", stage=1, queue="fast"),
-        Process("worker-slow", f"{_WORKER} -Q slow -n slow@%h", stage=1, queue="slow"),
+        Process("worker-fast", "python -m config.worker fast fast@%h", stage=1, queue="fast"),
+        Process("worker-slow", "python -m config.worker slow slow@%h", stage=1, queue="slow"),
         Process(
             "beat",
-            f"celery --quiet -A config beat -s {run_dir}/celerybeat-schedule --pidfile= -l INFO",
+            f"python -m config.beat {run_dir}/celerybeat-schedule",
             stage=2,
             may_wait=True,
         ),
         Process(
             "web",
-            f"granian --interface wsgi --host {host} --port {port} {_WEB} config.wsgi:application",
+            f"python -m config.web --interface wsgi --host {host} --port {port} {_WEB} config.wsgi:application",
             stage=2,
             # It has workers to take along, which nobody tells when it is killed.
             death_signal=signal.SIGTERM,

@@ -20,7 +20,7 @@ from apps.common.admin.history import HistoryAdmin
 from apps.common.admin.panels import LONGEST_TIMELINE, Panel, timeline
 from apps.common.admin.shown import link, list_of, moment, money, page_of, related, state
 from apps.common.money import display
-from apps.deals import pdf
+from apps.deals import documents
 from apps.deals.enums import InvoiceStatus
 from apps.deals.models import CreditNote, Deal, Invoice, InvoiceHistory, InvoiceMail
 from apps.deals.selectors.deals import read_items
@@ -66,7 +66,7 @@ class DocumentAdmin(BaseModelAdmin):
             raise Http404
         if not self.has_view_permission(request, document):
             raise PermissionDenied
-        return HttpResponse(pdf.document_pdf(document), content_type=pdf.MEDIA_TYPE)
+        return HttpResponse(documents.document_pdf(document), content_type=documents.MEDIA_TYPE)
 
     @admin.display(description="document")
     def document(self, row: Model) -> str:
@@ -133,7 +133,9 @@ class InvoiceAdmin(DocumentAdmin):
         if deal is None:
             raise Http404
         read_items(deal)
-        return HttpResponse(pdf.preview_pdf(services.preview(deal)), content_type=pdf.MEDIA_TYPE)
+        return HttpResponse(
+            documents.preview_pdf(services.preview(deal)), content_type=documents.MEDIA_TYPE
+        )
 
     @admin.display
     def credit_note(self, invoice: Invoice) -> str:

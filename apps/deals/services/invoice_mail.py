@@ -14,7 +14,7 @@ from apps.common.leases import claim, settle
 from apps.common.mail import Attachment
 from apps.common.money import display
 from apps.common.wakeups import wake_on_commit
-from apps.deals import pdf
+from apps.deals import documents
 from apps.deals.enums import InvoiceMailKind, InvoiceStatus
 from apps.deals.models import Invoice, InvoiceHistory, InvoiceMail
 
@@ -122,7 +122,9 @@ def _credit_note_letter(invoice: Invoice) -> _Letter:
         f"{seller} takes back {about.lower()} for {_sold(invoice)}: {_total(invoice)} need not be "
         f"paid.\n\n{reason}Credit note {note.number} is attached."
     )
-    file = Attachment(f"credit-note-{note.number}.pdf", pdf.MEDIA_TYPE, pdf.credit_note_pdf(note))
+    file = Attachment(
+        f"credit-note-{note.number}.pdf", documents.MEDIA_TYPE, documents.document_pdf(note)
+    )
     return _Letter(f"Credit note {note.number} of {seller}", _signed(text, invoice), file)
 
 
@@ -134,11 +136,13 @@ _LETTERS = {
 
 
 def _invoice_file(invoice: Invoice) -> Attachment:
-    return Attachment(f"invoice-{invoice.number}.pdf", pdf.MEDIA_TYPE, pdf.invoice_pdf(invoice))
+    return Attachment(
+        f"invoice-{invoice.number}.pdf", documents.MEDIA_TYPE, documents.document_pdf(invoice)
+    )
 
 
 def _names(invoice: Invoice) -> tuple[str, str]:
-    return pdf.name_of(invoice.seller_details), f"Invoice {invoice.number}"
+    return documents.name_of(invoice.seller_details), f"Invoice {invoice.number}"
 
 
 def _total(invoice: Invoice) -> str:

@@ -17,7 +17,7 @@ from apps.common.api.responses import Json
 from apps.common.api.serializers import parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.schemas import Schema, page
-from apps.deals import pdf
+from apps.deals import documents
 from apps.deals.api.representations.invoices import (
     CREDIT_NOTE,
     INVOICE,
@@ -42,7 +42,7 @@ _CLOSED = refusal("An invoice that is over", InvoiceClosed("The invoice is paid 
 class PdfRenderer(BaseRenderer):
     """Lets `Accept: application/pdf` be chosen; the views make the document themselves."""
 
-    media_type = pdf.MEDIA_TYPE
+    media_type = documents.MEDIA_TYPE
     format = "pdf"
 
 
@@ -85,7 +85,7 @@ class InvoicesView(ApiView):
 
 
 def _as_json_or_pdf(schema: Schema) -> dict[Any, Any]:
-    return {(200, "application/json"): schema, (200, pdf.MEDIA_TYPE): OpenApiTypes.BINARY}
+    return {(200, "application/json"): schema, (200, documents.MEDIA_TYPE): OpenApiTypes.BINARY}
 
 
 @extend_schema(tags=["Invoices"])
@@ -111,7 +111,7 @@ class InvoiceView(_DocumentView):
             return unchanged
         invoice = selectors.visible_invoice(account_id, invoice_id)
         if self.wants_pdf(request):
-            return _file(f"invoice-{invoice.number}", pdf.invoice_pdf(invoice), tag)
+            return _file(f"invoice-{invoice.number}", documents.document_pdf(invoice), tag)
         return _answer(invoice)
 
 
@@ -208,7 +208,7 @@ class CreditNoteView(_DocumentView):
         if (unchanged := not_modified(request, tag)) is not None:
             return unchanged
         if self.wants_pdf(request):
-            return _file(f"credit-note-{note.number}", pdf.credit_note_pdf(note), tag)
+            return _file(f"credit-note-{note.number}", documents.document_pdf(note), tag)
         return Json(full_credit_note_object(note), headers={"ETag": tag})
 
 
@@ -219,6 +219,6 @@ def _answer(invoice: Invoice) -> Json:
 def _file(name: str, content: bytes, tag: str) -> HttpResponse:
     return HttpResponse(
         content,
-        content_type=pdf.MEDIA_TYPE,
+        content_type=documents.MEDIA_TYPE,
         headers={"ETag": tag, "Content-Disposition": f'inline; filename="{name}.pdf"'},
     )
