@@ -2,11 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from celery import current_task, shared_task
+from django.db import close_old_connections
 from django.db.models.functions import Now
 
 from apps.common import bulk, jobruns, mail, wakeups
@@ -16,38 +19,74 @@ from apps.common.partitions import maintain_partitions
 
 TRIM_BATCH = 5000
 
+log = structlog.get_logger(__name__)
+
+
+# How a sweep runs each job.
+_swept: dict[str, Callable[[], None]] = {}
+
 
 def job(name: str, *, at_once: int | None = None) -> Callable[[Callable[[], bool]], Any]:
     """Register a reconciler's slice as the Celery task `name` of `settings.JOBS`.
 
     The function works for one slice and returns True when more may be due: then it wakes itself, so
     that stopping and deploying wait for one slice at most. `at_once` is how many of a process's threads
-    may work on it, where one job must not take them all from the others of its queue.
+    may work on it, where one job must not take them all from the others of its queue; of one without such
+    a limit sweeps take one.
     """
     slots = threading.BoundedSemaphore(at_once) if at_once else None
+    swept_slots = None if at_once else threading.BoundedSemaphore(1)
 
     def register(work: Callable[[], bool]) -> Any:
         def run() -> None:
             if not jobruns.is_on(name):
                 return
-            # One too many leaves: who holds the slots works until nothing is due.
-            if slots is not None and not slots.acquire(blocking=False):
-                return
-            try:
+            with _slot(slots) as is_mine:
+                if not is_mine:
+                    return
                 with jobruns.recorded(name):
                     more = _look(name, work)
-            finally:
-                if slots is not None:
-                    slots.release()
             if more:
                 wakeups.wake(name)
+
+        def run_swept() -> None:
+            with _slot(swept_slots) as is_mine:
+                if is_mine:
+                    run()
 
         run.__doc__ = work.__doc__
         run.__name__ = work.__name__
         run.__module__ = work.__module__
+        _swept[name] = run_swept
         return shared_task(name=name)(run)
 
     return register
+
+
+@shared_task(name="common.sweep")
+def sweep(names: list[str]) -> None:
+    """Run these jobs one after the other, as beat asks for now and then: what one raises stops no other.
+
+    One that takes long keeps this thread; the next sweep has another, and passes by what has no slot left.
+    """
+    for name in names:
+        try:
+            _swept[name]()
+        except Exception:
+            log.exception("job_failed", job=name)
+            close_old_connections()  # the next job gets one that works
+
+
+@contextmanager
+def _slot(slots: threading.BoundedSemaphore | None) -> Iterator[bool]:
+    """Whether one was free, of those that are limited. One too many leaves: who holds the slots works until
+    nothing is due."""
+    is_mine = slots is None or slots.acquire(blocking=False)
+    try:
+        yield is_mine
+    finally:
+        if is_mine and slots is not None:
+            slots.release()
 
 
 def _look(name: str, work: Callable[[], bool]) -> bool:

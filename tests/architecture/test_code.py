@@ -52,7 +52,17 @@ def test_every_job_has_a_task_and_every_task_a_job() -> None:
 
     tasks = {name for name in current_app.tasks if not name.startswith("celery.")}
 
-    assert tasks == set(settings.JOBS)
+    assert tasks == {*settings.JOBS, "common.sweep"}
+
+
+def test_beat_sweeps_every_job_as_often_as_the_table_says() -> None:
+    swept = [
+        (name, entry["options"]["queue"], entry["schedule"])
+        for entry in settings.CELERY_BEAT_SCHEDULE.values()
+        for name in entry["args"][0]
+    ]
+
+    assert sorted(swept) == sorted((name, *job) for name, job in settings.JOBS.items())
 
 
 @pytest.mark.django_db
