@@ -17,6 +17,7 @@ from django.contrib.auth import get_user_model
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Model, QuerySet
 from django.db.models.functions import Now
+from django.utils.module_loading import autodiscover_modules
 from psycopg import errors as pg
 
 from apps.common.actor import Actor, ActorKind
@@ -74,6 +75,16 @@ _operations: dict[str, Operation] = {}
 def register(operation: Operation) -> None:
     """Let bulk actions name it; the pages of the back office do, when they are loaded."""
     _operations[operation.name] = operation
+
+
+def registered(name: str) -> Operation | None:
+    """The operation of that name; None when this release has none.
+
+    A worker has not loaded the pages (docs/adr/0034): it does when it is first asked for one of theirs.
+    """
+    if name not in _operations:
+        autodiscover_modules("admin")
+    return _operations.get(name)
 
 
 def carry_out(operation: Operation, row: Model, actor: Actor, inputs: Mapping[str, str]) -> Result:
@@ -157,7 +168,7 @@ def do_next() -> bool:
     if item is None:
         row.update(state=BulkState.COMPLETED, ended_at=Now())
         return True
-    operation = _operations.get(action.operation)
+    operation = registered(action.operation)
     is_allowed = operation is None or _may_still(action, operation)
     result = (
         _attempt(action, operation, item) if is_allowed else Result(False, _not_allowed(action))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from django.contrib.admin import site
 
 _TELL = "import json, sys, threading; print(json.dumps([threading.active_count(), *sys.modules]))"
 _WORKER = "import config.worker as w; w.take_settings(); w.app.loader.import_default_modules(); "
@@ -31,6 +32,13 @@ def test_a_worker_loads_its_tasks_and_neither_pages_nor_the_api() -> None:
     assert {"apps.deals.tasks", "apps.webhooks.tasks", "apps.crm.handlers"} <= modules
     assert not modules & {"rest_framework", "drf_spectacular", "unfold", "config.urls"}
     assert not {name for name in modules if name.startswith("apps.") and ".admin" in name}
+
+
+def test_a_worker_can_do_whatever_the_back_office_may_ask_of_it() -> None:
+    ask = "from apps.common import bulk; assert bulk.registered('orders.order.cancel')"
+    _, modules = loaded(f"{_WORKER}{ask}")
+
+    assert {type(page).__module__ for page in site._registry.values()} <= modules
 
 
 def test_beat_loads_the_table_of_jobs_and_no_app() -> None:
