@@ -19,8 +19,8 @@ from tests.orders.conftest import (
     movements,
     stock,
 )
-from tests.orders.test_round_trips import traced
 from tests.support import concurrently
+from tests.support.trips import traced
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -1,6 +1,5 @@
 """An order costs two round trips to the database, however many lines it has."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,30 +11,9 @@ from apps.orders.models import Order, Product, Stock
 from tests.orders.conftest import BASE, Shop, stock
 from tests.support import background, concurrently, wait_until
 from tests.support.concurrency import somebody_waits_for_a_lock
+from tests.support.trips import traced
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class Trips:
-    """What the block sent to PostgreSQL: messages that ask for an answer, as libpq's trace shows them."""
-
-    count = 0
-
-
-@contextmanager
-def traced() -> Iterator[Trips]:
-    trips = Trips()
-    with tempfile.TemporaryFile("w+") as file:
-        connection.ensure_connection()
-        wire = connection.connection.pgconn
-        wire.trace(file.fileno())
-        try:
-            yield trips
-        finally:
-            wire.untrace()
-        file.seek(0)
-        sent = [line.rstrip("\n").split("\t") for line in file]
-    trips.count = sum(row[1] == "F" and row[3] in ("Query", "Sync") for row in sent)
 
 
 @pytest.mark.parametrize("lines", [1, 2, 50])

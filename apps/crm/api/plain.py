@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from apps.common.api.plain import is_plain_integer, is_plain_text
 from apps.crm.enums import MAX_EMAIL, MAX_EXTERNAL_ID, MAX_NAME, MAX_PROPERTIES_BYTES
 
 _EMPTY: dict[str, Any] = {"first_name": None, "last_name": None, "external_id": None}
@@ -39,9 +40,9 @@ def plain_changes(data: Any) -> dict[str, Any] | None:
             case "properties":
                 is_plain = _are_plain_properties(value)
             case "external_id":
-                is_plain = value is None or _is_plain(value, MAX_EXTERNAL_ID)
+                is_plain = value is None or is_plain_text(value, MAX_EXTERNAL_ID)
             case _:
-                is_plain = value is None or _is_plain(value, MAX_NAME)
+                is_plain = value is None or is_plain_text(value, MAX_NAME)
         if not is_plain:
             return None
     return data
@@ -54,7 +55,7 @@ def _is_plain_email(value: Any) -> bool:
 def _are_plain_properties(value: Any) -> bool:
     return (
         type(value) is dict
-        and all(_is_plain(name, 100) for name in value)
+        and all(is_plain_text(name, 100) for name in value)
         and all(map(_is_plain_value, value.values()))
         and len(orjson.dumps(value)) <= MAX_PROPERTIES_BYTES
     )
@@ -63,17 +64,4 @@ def _are_plain_properties(value: Any) -> bool:
 def _is_plain_value(value: Any) -> bool:
     if type(value) is str:
         return value.isprintable()
-    if type(value) is int:
-        return -(2**63) <= value < 2**63
-    return value is None or type(value) is bool
-
-
-def _is_plain(text: Any, max_length: int) -> bool:
-    """Text with nothing in it to trim or to refuse."""
-    return (
-        type(text) is str
-        and 0 < len(text) <= max_length
-        and text.isprintable()
-        and not text[0].isspace()
-        and not text[-1].isspace()
-    )
+    return value is None or type(value) is bool or is_plain_integer(value, -(2**63), 2**63 - 1)
