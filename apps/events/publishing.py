@@ -19,6 +19,10 @@ from apps.events.models import Event
 
 DISPATCH = "events.dispatch"
 
+# Stands in a payload for the time, where the function of the database that stores it puts that in. JSON holds
+# no such byte itself.
+NOW = orjson.Fragment(b'"\x1f"')
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -30,7 +34,7 @@ class Draft:
     subject: UUID
     payload: bytes
     actor: Actor
-    occurred_at: datetime
+    occurred_at: datetime | None
     channel_id: UUID | None
     readers: tuple[UUID, ...]
 
@@ -57,7 +61,7 @@ def draft(
     subject: UUID,
     object: Mapping[str, Any],
     actor: Actor,
-    at: datetime,
+    at: datetime | None,
     changes: Mapping[str, tuple[Any, Any]] | None = None,
     channel_id: UUID | None = None,
     readers: Sequence[UUID] = (),
@@ -65,7 +69,7 @@ def draft(
     """Build an event and the bytes that will be signed, without touching the database.
 
     `object` is the subject as its least entitled reader may see it, `changes` maps a field to (old,
-    new); `at` is the database's time. Readers are accounts other than the event's own.
+    new); `at` is the database's time, None where it is not known yet (`NOW`). Readers are accounts other than the event's own.
     """
     event_id = uuid7()
     data: dict[str, Any] = {"object": object}
@@ -76,7 +80,7 @@ def draft(
             "id": str(event_id),
             "type": type.name,
             "version": type.version,
-            "timestamp": rfc3339(at),
+            "timestamp": NOW if at is None else rfc3339(at),
             "account_id": str(account_id),
             "data": data,
         }

@@ -59,6 +59,7 @@ def test_the_payload_is_the_body_that_will_be_signed() -> None:
 
     stored = Event.objects.get()
 
+    assert event.occurred_at is not None
     assert bytes(stored.payload) == event.payload
     assert orjson.loads(event.payload) == {
         "id": str(event.id),

@@ -1,7 +1,7 @@
 """Changes of deals, each with its event and its history in one transaction."""
 
 from collections.abc import Mapping, Sequence, Set
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,8 @@ from django.db import transaction
 from apps.common import clock
 from apps.common.actor import Actor
 from apps.common.errors import Fault, Invalid
+from apps.common.ids import uuid7
+from apps.common.retries import retried
 from apps.common.versions import require_version
 from apps.deals.auctions import Auction, auction_fault
 from apps.deals.enums import OPEN, TRANSITIONS, BidStatus, DealStatus
@@ -18,25 +20,33 @@ from apps.deals.events.deals import deal_changes, item_object
 from apps.deals.models import Deal, DealItem
 from apps.deals.pricing import Discount, discount_fault, final_price
 from apps.deals.selectors import deals as selectors
-from apps.deals.services.recording import as_it_is, record_change, record_creation
+from apps.deals.services.posting import Answered, Retry, store
+from apps.deals.services.recording import as_it_is, record_change
 from apps.deals.services.sales import close
 
+# The times of a deal before the database has put them in.
+_UNKNOWN = datetime.fromtimestamp(0, UTC)
 
-@transaction.atomic
+
 def create_deal(*, seller_id: UUID, terms: Mapping[str, Any], actor: Actor) -> Deal:
     """Publish a deal.
 
     `terms` are `name`, `total_price`, `currency`, `items` (`name`, `price`) and, if wanted, `discount`
     (`type`, `amount`). Raises Invalid.
     """
-    at = clock.now()
-    deal = Deal(seller_id=seller_id, created_at=at, updated_at=at)
-    _require_transition(None, DealStatus(deal.status), actor)
-    _apply(deal, terms, at)
-    deal.save(force_insert=True)
-    _write_items(deal, [], terms["items"])
-    record_creation(deal, actor=actor)
+    deal = _new(seller_id, terms, actor)
+    store(deal, actor=actor, retry=None)
     return deal
+
+
+@retried
+def create_deal_once(
+    *, seller_id: UUID, terms: Mapping[str, Any], actor: Actor, retry: Retry
+) -> Deal | Answered:
+    """The same for a POST with an idempotency key, or what its first request was answered. Raises Conflict
+    too, while that one is at work."""
+    deal = _new(seller_id, terms, actor)
+    return store(deal, actor=actor, retry=retry) or deal
 
 
 @transaction.atomic
@@ -70,6 +80,18 @@ def edit_deal(
     return deal
 
 
+def _new(seller_id: UUID, terms: Mapping[str, Any], actor: Actor) -> Deal:
+    """A deal that is to be stored, without its times."""
+    _require_transition(None, DealStatus.AVAILABLE, actor)
+    deal = Deal(seller_id=seller_id, created_at=_UNKNOWN, updated_at=_UNKNOWN)
+    _apply(deal, terms, None)
+    deal.item_objects = [
+        {"id": str(uuid7()), "name": item["name"], "price": item["price"]}
+        for item in terms["items"]
+    ]
+    return deal
+
+
 def require_editable(deal: Deal, expected: frozenset[int] | None) -> None:
     """Raises DealClosed when the deal is sold or withdrawn, Stale unless its version is expected."""
     if deal.is_closed:
@@ -95,8 +117,9 @@ def _require_editable_with_bids(deal: Deal, before: Mapping[str, Any]) -> None:
         )
 
 
-def _apply(deal: Deal, terms: Mapping[str, Any], at: datetime) -> None:
-    """Set the plain terms and what follows from them; raises Invalid for what does not fit together."""
+def _apply(deal: Deal, terms: Mapping[str, Any], at: datetime | None) -> None:
+    """Set the plain terms and what follows from them, at this time (None: asked where it matters); raises
+    Invalid for what does not fit together."""
     for name in ("name", "currency", "total_price", "auto_accept_at", "auto_reject_below"):
         if name in terms:
             setattr(deal, name, terms[name])
@@ -106,11 +129,11 @@ def _apply(deal: Deal, terms: Mapping[str, Any], at: datetime) -> None:
     _require_thresholds_in_order(deal)
 
 
-def _apply_auction(deal: Deal, given: Mapping[str, Any] | None, at: datetime) -> None:
+def _apply_auction(deal: Deal, given: Mapping[str, Any] | None, at: datetime | None) -> None:
     auction = None if given is None else Auction(**given)
     if auction == deal.auction:
         return
-    fault = None if auction is None else auction_fault(auction, at)
+    fault = None if auction is None else auction_fault(auction, at or clock.now())
     if fault:
         raise Invalid("The auction cannot be held like this.", faults=[fault])
     deal.auction = auction

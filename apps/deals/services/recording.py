@@ -13,7 +13,6 @@ from apps.common.actor import Actor
 from apps.deals.enums import BidStatus, DealStatus
 from apps.deals.events.bids import REACHED, bid_object
 from apps.deals.events.deals import (
-    DEAL_CREATED,
     DEAL_SOLD,
     DEAL_UPDATED,
     DEAL_WITHDRAWN,
@@ -41,14 +40,6 @@ _TYPE_OF_STATUS = {
 def as_it_is(deal: Deal) -> dict[str, Any]:
     """The whole deal, as its seller sees it: to be compared with what it becomes."""
     return deal_object(deal, deal.seller_id)
-
-
-def record_creation(deal: Deal, *, actor: Actor) -> None:
-    """Tell the seller and its buyers of a deal that was just stored."""
-    created = as_it_is(deal)
-    nothing = dict.fromkeys(created) | {"items": []}
-    _remember(DEAL_CREATED, deal, deal_changes(nothing, created), actor)
-    _tell(DEAL_CREATED, deal, {}, actor)
 
 
 def record_change(deal: Deal, before: Mapping[str, Any], *, actor: Actor, at: datetime) -> None:

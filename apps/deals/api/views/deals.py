@@ -1,6 +1,8 @@
 """Deals."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -8,13 +10,14 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from apps.common.api.conditional import etag, if_match, not_modified
-from apps.common.api.idempotency import idempotent
+from apps.common.api.idempotency import answer_row, replay, retryable
 from apps.common.api.openapi import refusal
 from apps.common.api.pagination import keyset_page
 from apps.common.api.responses import Json, NoContent
 from apps.common.api.serializers import parse_body, parse_query
 from apps.common.api.views import ApiView
 from apps.common.schemas import page
+from apps.deals.api.plain import plain_deal
 from apps.deals.api.serializers.deals import DealInput, DealReplacement, DealsQuery
 from apps.deals.api.windows import window_of
 from apps.deals.enums import DealStatus
@@ -23,6 +26,7 @@ from apps.deals.events.deals import DEAL, deal_object
 from apps.deals.models import Deal
 from apps.deals.selectors import deals as selectors
 from apps.deals.services import deals as services
+from apps.deals.services.posting import Answered, Retry
 
 _AUCTIONED = OpenApiExample(
     "An auction",
@@ -111,14 +115,22 @@ class DealsView(ApiView):
         examples=[_CHAIRS, _AUCTIONED],
         responses={201: DEAL},
     )
-    @idempotent
     def post(self, request: Request) -> HttpResponse:
-        terms = parse_body(DealInput, request)
-        deal = services.create_deal(
-            seller_id=self.principal.account_id, terms=terms, actor=self.actor
-        )
-        headers = {"Location": f"{request.path}/{deal.id}"}
-        return _answer(deal, deal.seller_id, status=201, headers=headers)
+        asked = retryable(self, request)
+        terms = plain_deal(request.data) or parse_body(DealInput, request)
+        seller_id, actor = self.principal.account_id, self.actor
+        if asked is None:
+            deal = services.create_deal(seller_id=seller_id, terms=terms, actor=actor)
+            return _posted(request, deal_object(deal, seller_id))
+        retry = Retry(asked, lambda shown: answer_row(self, asked, _posted(request, shown)))
+        made = services.create_deal_once(seller_id=seller_id, terms=terms, actor=actor, retry=retry)
+        if isinstance(made, Answered):
+            return replay(made.stored, made.asked)
+        return _posted(request, deal_object(made, seller_id))
+
+    # Not by the decorator, which would open a transaction: the answer is stored by the statement that
+    # stores the deal.
+    post.is_idempotent = True  # type: ignore[attr-defined]  # tests walk every POST for it
 
 
 @extend_schema(tags=["Deals"])
@@ -214,12 +226,13 @@ class DealView(ApiView):
         return _answer(deal, deal.seller_id)
 
 
-def _answer(
-    deal: Deal, viewer: UUID, *, status: int = 200, headers: dict[str, str] | None = None
-) -> Json:
-    return Json(
-        deal_object(deal, viewer), status=status, headers={"ETag": _tag(deal), **(headers or {})}
-    )
+def _answer(deal: Deal, viewer: UUID) -> Json:
+    return Json(deal_object(deal, viewer), headers={"ETag": _tag(deal)})
+
+
+def _posted(request: Request, shown: Mapping[str, Any]) -> Json:
+    headers = {"Location": f"{request.path}/{shown['id']}", "ETag": etag(shown["version"])}
+    return Json(shown, status=201, headers=headers)
 
 
 def _tag(deal: Deal) -> str:
