@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -39,7 +39,8 @@ def shop(shop: Shop, hubspot: Simulator) -> Shop:
 
 @contextmanager
 def process_of(hubspot: Simulator, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A Python process on this test's services; killed at the end."""
+    """A Python process on this test's services; killed at the end, with whatever it started: the beat of a
+    killed worker is a process that would go on for ever."""
     environment = {
         **os.environ,
         "DATABASE_URL": database_url(),
@@ -52,11 +53,13 @@ def process_of(hubspot: Simulator, *arguments: str) -> Iterator["subprocess.Pope
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         yield process
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(20)
 
 
