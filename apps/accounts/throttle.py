@@ -6,10 +6,11 @@ when it is revoked or altered; what a process remembers of a key is only believe
 """
 
 from dataclasses import dataclass
-from functools import cache
+from hashlib import sha1
+from typing import Any
 from uuid import UUID
 
-from redis.commands.core import Script
+from redis.exceptions import NoScriptError
 
 from apps.common import besteffort
 from apps.common.api.throttling import WINDOW_SECONDS, RateLimitState
@@ -32,6 +33,7 @@ tat = tat + interval
 redis.call('SET', KEYS[1], string.format('%.6f', tat), 'PX', math.ceil((tat - now) * 1000))
 return {1, math.floor((window - (tat - now)) / interval + 0.000001), tostring(tat - now), epoch}
 """
+_SHA = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()  # what Redis knows it by
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +44,11 @@ class Counted:
     epoch: bytes | None
 
 
-@cache
-def _script() -> Script:
-    return besteffort.client().register_script(_SCRIPT)
-
-
 def count(key_id: UUID, limit: int) -> Counted | None:
     """Count one call of the key; None when Redis cannot say: then the call is let through."""
     answer = besteffort.attempt(
         "throttle",
-        lambda: _script()(
-            keys=[f"throttle:{key_id}", _epoch_name(key_id)], args=[limit, WINDOW_SECONDS]
-        ),
+        lambda: _run(2, f"throttle:{key_id}", _epoch_name(key_id), limit, WINDOW_SECONDS),
     )
     if answer is None:
         return None
@@ -78,6 +73,13 @@ def start_epoch(key_id: UUID) -> bytes | None:
 def end_epoch(key_id: UUID) -> None:
     """After a key has changed: what processes remember of it is void."""
     besteffort.attempt("throttle", lambda: besteffort.client().delete(_epoch_name(key_id)))
+
+
+def _run(*arguments: Any) -> Any:
+    try:
+        return besteffort.ask("EVALSHA", _SHA, *arguments)
+    except NoScriptError:  # Redis has been restarted; it keeps the script from here on
+        return besteffort.ask("EVAL", _SCRIPT, *arguments)
 
 
 def _epoch_name(key_id: UUID) -> str:

@@ -50,7 +50,7 @@ def _flag(job: str) -> str:
 
 
 def _publish_once(job: str, queue: str) -> None:
-    if besteffort.client().set(_flag(job), _WANTED, px=FLAG_MILLISECONDS, get=True) is not None:
+    if besteffort.ask("SET", _flag(job), _WANTED, "PX", FLAG_MILLISECONDS, "GET") is not None:
         return
     try:
         current_app.send_task(job, queue=queue, producer=_producer(), retry=False)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
-from apps.accounts import throttle
 from apps.common import besteffort
 from tests.support.isolation import close_broker_connection
 
@@ -56,6 +55,5 @@ def redis_at(url: str, *, broker: str = "") -> Iterator[None]:
 def _reconnect() -> None:
     besteffort.client().close()
     besteffort.client.cache_clear()
-    throttle._script.cache_clear()
     close_broker_connection()
     besteffort.breaker._closed_again_at = 0.0

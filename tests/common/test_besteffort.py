@@ -1,0 +1,26 @@
+"""Asking Redis on the connection that a thread keeps."""
+
+from apps.accounts import throttle
+from apps.common import besteffort
+from apps.common.ids import uuid7
+
+
+def test_a_connection_that_redis_has_closed_is_made_anew() -> None:
+    number = besteffort.ask("CLIENT", "ID")
+    besteffort.client().execute_command("CLIENT", "KILL", "ID", number)
+
+    assert besteffort.ask("CLIENT", "ID") > number
+
+
+def test_a_thread_keeps_its_connection() -> None:
+    assert besteffort.ask("CLIENT", "ID") == besteffort.ask("CLIENT", "ID")
+
+
+def test_a_redis_that_has_forgotten_the_script_learns_it() -> None:
+    key = uuid7()
+    throttle.count(key, 10)
+    besteffort.client().script_flush()
+
+    left = [throttle.count(key, 10) for _ in range(2)]
+
+    assert [counted and counted.state.remaining for counted in left] == [8, 7]
