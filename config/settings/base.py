@@ -48,6 +48,7 @@ MIDDLEWARE = [
     "apps.common.middleware.RequestIdMiddleware",
     "apps.common.api.framing.FramingMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "apps.common.api.door.ApiMiddleware",  # what follows is for pages alone
     "apps.common.security.PagePolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

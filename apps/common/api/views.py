@@ -6,6 +6,7 @@ from typing import Any, ClassVar, cast
 
 from django.http.response import HttpResponseBase
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -22,9 +23,24 @@ READ_METHODS = ("GET", "HEAD")
 
 
 class ApiNegotiation(DefaultContentNegotiation):
-    """By Accept alone: a `format` query parameter is as unknown as any other."""
+    """By Accept alone: a `format` query parameter is as unknown as any other.
+
+    What nearly every call says, that anything will do and that JSON is sent, is not taken apart.
+    """
 
     settings = SimpleNamespace(URL_FORMAT_OVERRIDE=None)  # type: ignore[assignment]  # all it reads
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> Any:
+        if request._request.META.get("HTTP_ACCEPT", "*/*") == "*/*":
+            return renderers[0], renderers[0].media_type
+        return super().select_renderer(request, renderers, format_suffix)
+
+    def select_parser(self, request: Request, parsers: Any) -> BaseParser | None:
+        if request.content_type == parsers[0].media_type:
+            return cast(BaseParser, parsers[0])
+        return super().select_parser(request, parsers)
 
 
 class HasScope(BasePermission):
