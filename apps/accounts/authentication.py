@@ -51,10 +51,11 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 def _presented(request: Request) -> str | None:
-    key = request.headers.get("X-API-Key")
+    headers = request._request.META  # `request.headers` names all of them anew
+    key = headers.get("HTTP_X_API_KEY")
     if key is not None:
-        return key.strip()
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        return str(key).strip()
+    scheme, _, token = headers.get("HTTP_AUTHORIZATION", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 

@@ -20,7 +20,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        offered = request.headers.get("X-Request-Id", "")
+        offered = request.META.get("HTTP_X_REQUEST_ID", "")
         request_id = offered if _ACCEPTABLE.fullmatch(offered) else str(uuid7())
         request.META["tradepost.request_id"] = request_id
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -21,14 +21,14 @@ class FramingMiddleware:
         return self._refusal(request) or self.get_response(request)
 
     def _refusal(self, request: HttpRequest) -> HttpResponse | None:
-        if "Transfer-Encoding" in request.headers:
+        if "HTTP_TRANSFER_ENCODING" in request.META:
             return ProblemResponse(
                 request,
                 status=411,
                 code="length_required",
                 detail="Send the body in one piece, with a Content-Length.",
             )
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
             return ProblemResponse(
                 request,
                 status=415,

@@ -29,7 +29,7 @@ Handler = Callable[..., HttpResponse]
 
 def retryable(view: ApiView, request: Request) -> Retryable | None:
     """The key of this POST, or None when it carries none; `Invalid` when the key is no good."""
-    key = request.headers.get(HEADER)
+    key = request._request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return None
     if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
