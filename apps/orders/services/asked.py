@@ -7,6 +7,7 @@ from typing import Any
 
 from apps.common.errors import Fault
 from apps.common.ids import uuid7
+from apps.common.instances import made
 from apps.common.money import MAX_AMOUNT
 from apps.orders.errors import ExternalIdTaken, InsufficientStock, OrderInvalid
 from apps.orders.models import Order, OrderLine, Product, Storefront
@@ -88,14 +89,17 @@ def reservation_end(storefront: Storefront, at: datetime) -> datetime | None:
 
 def line_for(order: Order, product: Product, quantity: int) -> OrderLine:
     """A line with the product's present name and price."""
-    return OrderLine(
-        id=uuid7(),
-        order_id=order.id,
-        product_id=product.id,
-        sku=product.sku,
-        name=product.name,
-        quantity=quantity,
-        unit_price=product.price,
+    return made(
+        OrderLine,
+        {
+            "id": uuid7(),
+            "order_id": order.id,
+            "product_id": product.id,
+            "sku": product.sku,
+            "name": product.name,
+            "quantity": quantity,
+            "unit_price": product.price,
+        },
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
+from django.db.backends.utils import CursorWrapper
 
 from apps.common import wakeups
 from apps.common.actor import Actor
@@ -61,12 +62,13 @@ def place_order(
     Unavailable when the products keep changing underneath.
     """
     for _ in range(MAX_ATTEMPTS):
-        read = _read(account_id, wanted, retry)
-        if isinstance(read, Answered):
-            return read
-        at, number, catalogue = read
-        placed = build(wanted, catalogue, account_id=account_id, number=number, at=at)
-        outcome, available = _write(placed, actor, retry)
+        with prepared_cursor() as cursor:
+            read = _read(cursor, account_id, wanted, retry)
+            if isinstance(read, Answered):
+                return read
+            at, number, catalogue = read
+            placed = build(wanted, catalogue, account_id=account_id, number=number, at=at)
+            outcome, available = _write(cursor, placed, actor, retry)
         if outcome == "placed":
             wakeups.wake(DISPATCH)
             return placed
@@ -81,33 +83,35 @@ def busy() -> Unavailable:
     return Unavailable("The products are being changed just now.", code="busy")
 
 
-def _read(account_id: UUID, wanted: NewOrder, retry: Retry | None) -> _Read | Answered:
+def _read(
+    cursor: CursorWrapper, account_id: UUID, wanted: NewOrder, retry: Retry | None
+) -> _Read | Answered:
     key = retry.asked.key if retry else ""
-    with prepared_cursor() as cursor:
-        cursor.execute(
-            "SELECT at, number, storefront::text, products::text,"
-            " status, fingerprint, body, location"
-            " FROM orders_read_for_placing_v2(%s, %s, %s, %s, %s)",
-            [account_id, wanted.storefront, wanted.items.skus, key, KEPT_SECONDS],
-        )
-        at, number, storefront, products, *answer = cursor.fetchone()
+    cursor.execute(
+        "SELECT at, number, storefront::text, products::text,"
+        " status, fingerprint, body, location"
+        " FROM orders_read_for_placing_v2(%s, %s, %s, %s, %s)",
+        [account_id, wanted.storefront, wanted.items.skus, key, KEPT_SECONDS],
+    )
+    at, number, storefront, products, *answer = cursor.fetchone()
     if retry is not None and answer[0] is not None:
         columns = zip(("status", "fingerprint", "body", "location"), answer, strict=True)
         return Answered(IdempotencyKey(**dict(columns)), retry.asked)
     return _Read(at, number, Catalogue.of(storefront and f"[{storefront}]", products))
 
 
-def _write(placed: Placed, actor: Actor, retry: Retry | None) -> tuple[str, dict[str, int]]:
+def _write(
+    cursor: CursorWrapper, placed: Placed, actor: Actor, retry: Retry | None
+) -> tuple[str, dict[str, int]]:
     content, payload = document(placed, actor)
     body = b""
     if retry is not None:
         answer = retry.answer(placed)
         body = answer.pop("body")
         content["answer"] = {"id": uuid7(), "lock_name": retry.asked.lock_name, **answer}
-    with prepared_cursor() as cursor:
-        cursor.execute(
-            "SELECT outcome, available::text FROM orders_place_v2(%s, %s, %s, %s)",
-            [orjson.dumps(content).decode(), payload, body, KEPT_SECONDS],
-        )
-        outcome, available = cursor.fetchone()
+    cursor.execute(
+        "SELECT outcome, available::text FROM orders_place_v2(%s, %s, %s, %s)",
+        [orjson.dumps(content).decode(), payload, body, KEPT_SECONDS],
+    )
+    outcome, available = cursor.fetchone()
     return outcome, orjson.loads(available or "{}")
