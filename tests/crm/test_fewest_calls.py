@@ -1,8 +1,14 @@
 """A call carries 100 customers: N changed ones need ceil(N/100), unknown contacts as many lookups once."""
 
-import pytest
+from datetime import timedelta
 
-from apps.crm.models import Contact
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+
+from apps.crm.models import Contact, Customer
+from apps.crm.services.batching import WINDOW_SECONDS
+from apps.crm.services.customers import owe
 from apps.crm.services.syncing import sync_some
 from sandbox.hubspot.server import Simulator
 from tests.crm.support import Shop, portal, states, step, sync
@@ -137,3 +143,37 @@ def test_workers_that_claim_at_once_do_not_split_a_batch(shop: Shop, hubspot: Si
         concurrently(4, lambda _: sync_some())
 
         assert sorted(call.size for call in hubspot.calls) == [50, 100, 100, 100]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_hubspot_has_just_confirmed_is_collected_anew(shop: Shop, hubspot: Simulator) -> None:
+    """However many change: otherwise those that change all the time would fill one call after the other."""
+    unlimited(hubspot)
+    ids = shop.add_many(150)
+    sync()
+    Contact.objects.update(synced_at=Now())
+    hubspot.forget_calls()
+
+    Customer.objects.update(first_name="B")
+    owe(ids)
+    assert not sync_some()
+    later = timedelta(seconds=WINDOW_SECONDS)
+    Contact.objects.update(synced_at=F("synced_at") - later, due_at=F("due_at") - later)
+    while sync_some():
+        pass
+
+    assert sorted(call.size for call in hubspot.calls) == [50, 100]
+    assert states() == {"synced": 150}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_to_be_sent_again_does_not_wait(shop: Shop, hubspot: Simulator) -> None:
+    ada = shop.add("ada@example.com")
+    sync()
+    Contact.objects.update(synced_at=Now())
+    hubspot.forget_calls()
+
+    shop.client.post(f"/api/v1/customers/{ada['id']}/sync")
+    sync_some()
+
+    assert [call.size for call in hubspot.calls] == [1]

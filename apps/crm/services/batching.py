@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -27,6 +28,14 @@ LEASE_SECONDS = 45.0
 LATE_SECONDS = 60.0
 # Of an account so many of the longest waiting are looked at to fill a batch.
 LOOKED_AT = 500
+
+# What HubSpot has just confirmed is collected anew: one that changes all the time goes every two seconds, not
+# with each batch that fills.
+_RESTED = (
+    Q(synced_at=None)
+    | Q(synced_at__lte=Now() - timedelta(seconds=WINDOW_SECONDS))
+    | Q(due_at__lt=F("synced_at"))  # somebody asked for it to be sent again
+)
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
@@ -88,7 +97,7 @@ def take_batch(job: str, line: Line, rows: "QuerySet[R]", order: Sequence[Call])
 def _choose(rows: "QuerySet[R]", order: Sequence[Call]) -> tuple[Call, list[UUID]] | None:
     """The next call, and for whom."""
     due = (
-        rows.filter(Q(lease_until=None) | Q(lease_until__lt=Now()), due_at__lte=Now())
+        rows.filter(Q(lease_until=None) | Q(lease_until__lt=Now()), _RESTED, due_at__lte=Now())
         .order_by("due_at", "pk")  # of many with one due time always the same are looked at first
         .annotate(waited=ExpressionWrapper(Now() - F("due_at"), output_field=DurationField()))
         .values_list("pk", "call", "batch_limit", "waited")[:LOOKED_AT]
