@@ -231,10 +231,12 @@ def _lock(account_id: UUID, customer_id: UUID) -> None:
 
 
 def _refuse_taken(account_id: UUID, fields: Mapping[str, Any], *, but: UUID | None) -> None:
+    email, external_id = fields.get("email"), fields.get("external_id")
+    if email is None and external_id is None:
+        return
     others = Customer.objects.filter(account_id=account_id)
     if but is not None:
         others = others.exclude(pk=but)
-    email, external_id = fields.get("email"), fields.get("external_id")
     if external_id is not None and others.filter(external_id=external_id).exists():
         raise external_id_taken(external_id)
     if email is not None and others.filter(email=email).exists():
