@@ -2,6 +2,7 @@
 
 import hashlib
 from argparse import ArgumentParser
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from apps.backoffice.roles import establish_roles
 from apps.common import jobruns
+from apps.common.garbage import spare_what_is_loaded
 from apps.common.models import Heartbeat
 from apps.common.partitions import maintain_partitions
 from apps.common.wakeups import wake
@@ -33,14 +35,16 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self._migrate()
+        with ThreadPoolExecutor(1) as threads:  # files and tables have nothing to do with each other
+            collected = threads.submit(self._collect_static)
+            self._migrate()
+        collected.result()
         maintain_partitions()
         jobruns.register()
         establish_roles()
         if options["fresh_start"]:
             Heartbeat.objects.all().delete()
         self._wake_heartbeats()
-        self._collect_static()
         if options["demo"]:
             call_command(
                 "seed_demo",
@@ -54,6 +58,7 @@ class Command(BaseCommand):
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
         if plan:
             self.stdout.write(f"applying {len(plan)} migrations")
+            spare_what_is_loaded()  # models are made by the thousand, and collected
             call_command("migrate", interactive=False, verbosity=0)
 
     def _wake_heartbeats(self) -> None:
