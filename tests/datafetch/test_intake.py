@@ -13,7 +13,7 @@ from psycopg import Cursor
 from apps.common import clock
 from apps.common.ids import uuid7
 from apps.datafetch.models import Record
-from apps.datafetch.services.intake import Place, Taken, take_in
+from apps.datafetch.services.intake import Place, Taken, comparison, write
 from apps.datafetch.sources import forms
 from apps.datafetch.sources.shaping import Shaped
 
@@ -33,7 +33,9 @@ def stored(stream_id: UUID, page: dict[str, str], number: int | None = 1) -> Tak
     last = Record.objects.filter(stream_id=stream_id).count()
     with transaction.atomic(), Cursor(connection.connection) as cursor:
         records = [shaped(key, text) for key, text in page.items()]
-        return take_in(cursor, Place(stream_id, uuid7(), last, number), records)
+        compared = cursor.execute(*comparison(stream_id, records)).fetchone()
+        assert compared is not None
+        return write(cursor, Place(stream_id, uuid7(), last, number), records, *compared)
 
 
 @pytest.mark.parametrize("seed", range(3))

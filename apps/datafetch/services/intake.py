@@ -6,6 +6,7 @@ What is sent first is keys and hashes alone; the data follows of those records o
 import struct
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,7 +15,7 @@ import orjson
 from apps.datafetch.enums import Change
 from apps.datafetch.sources.shaping import Shaped
 
-_COMPARE = "SELECT moment, verdicts FROM datafetch_compare(%s, %s::json, %s)"
+_COMPARE = "SELECT moment, verdicts FROM datafetch_compare_v2(%s, %s::json, %s)"
 _COPY = """
 COPY datafetch_record
   (stream_id, "offset", key, change, hash, data, run_id, schema_number, fetched_at)
@@ -34,6 +35,8 @@ _CHANGES = {
     for verdict, change in (("n", Change.NEW), ("c", Change.CHANGED))
 }
 _COLUMNS = 9
+# Pieces of rows, 6 for each: PostgreSQL stores them while the next are put together.
+_AT_ONCE = 6 * 100
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -54,18 +57,26 @@ class Taken(NamedTuple):
     changed: int
 
 
-def take_in(cursor: Any, place: Place, records: Sequence[Shaped]) -> Taken:
-    """Store those records (their keys differ) that are new or changed, in their order, and retire what they
-    replace. The caller holds the lock of the stream's progress row; `cursor` binds on the server."""
+def comparison(stream_id: UUID, records: Sequence[Shaped]) -> tuple[str, list[Any]]:
+    """The statement that compares those records (their keys differ) and retires what changed ones replace;
+    its row is for `write`. Both belong into one transaction, which has locked the stream's progress row."""
     keys = orjson.dumps([record.key for record in records]).decode()
     hashes = b"".join([record.hash for record in records])
-    cursor.execute(_COMPARE, [place.stream_id, keys, hashes])
-    moment, verdicts = cursor.fetchone()
+    return _COMPARE, [stream_id, keys, hashes]
+
+
+def write(
+    cursor: Any, place: Place, records: Sequence[Shaped], moment: datetime, verdicts: str
+) -> Taken:
+    """Store those records that are new or changed, in their order."""
     taken = Taken(verdicts.count("n"), verdicts.count("c"))
     if any(taken):
         rows = _rows(place, moment, records, verdicts)
         with cursor.copy(_COPY) as copy:
-            copy.write(b"".join((_HEAD, *rows, _END)))
+            copy.write(_HEAD)
+            while some := b"".join(islice(rows, _AT_ONCE)):
+                copy.write(some)
+            copy.write(_END)
     return taken
 
 

@@ -1,12 +1,15 @@
 """Reading streams: which is due, and its pages, one after the other."""
 
+import gzip
 import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import orjson
@@ -156,7 +159,7 @@ class _Reading(Turn):
     def _understood(
         self, asked: Asked, before: Checkpoint, answer: Answer, digest: bytes, requests: int
     ) -> Fetched:
-        steps = Steps()
+        steps, packed = Steps(), _packed(answer)
         document = asking.document_of(answer)
         page = self.shaped(document, steps)
         if page.count and digest.hex() == before.digest:
@@ -185,8 +188,8 @@ class _Reading(Turn):
             last_modified=_kept(answer.headers.get("last-modified")),
             shape=self.source.shape,
             digest=digest,
-            body=answer.body,
-            packed=answer.packed,
+            body_bytes=len(answer.body),
+            packed=packed,
             records=tuple(page.records.values()),
             refused=tuple(page.refused),
             rejected=page.refusals.total(),
@@ -262,6 +265,14 @@ class _Reading(Turn):
 
 
 _FOREVER = 10**9
+_packers = ThreadPoolExecutor(limits.READERS, "packing")
+
+
+def _packed(answer: Answer) -> Callable[[], bytes]:
+    """Waits for the body in gzip's format, into which another thread brings it while this one reads it."""
+    if answer.packed is not None:
+        return partial(bytes, answer.packed)
+    return _packers.submit(gzip.compress, answer.body, 1, mtime=0).result
 
 
 def _unchanged(asked: Asked, known: Known, requests: int, received: int) -> Fetched:

@@ -1,8 +1,6 @@
 """A page, its records and the checkpoint after it: one transaction, or nothing of it."""
 
-import gzip
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -16,9 +14,10 @@ from apps.common.encryption import EncryptedTextField
 from apps.common.ids import uuid7
 from apps.datafetch.limits import BRAKE_LEAST, BRAKE_SHARE, LEASE_SECONDS
 from apps.datafetch.models import Page, Progress, Rejected, Run, Stream
+from apps.datafetch.selectors import binding_cursor
 from apps.datafetch.services import runs, schemas
 from apps.datafetch.services.checkpoints import Checkpoint
-from apps.datafetch.services.intake import Place, Taken, take_in
+from apps.datafetch.services.intake import Place, Taken, comparison, write
 from apps.datafetch.sources.forms import Form
 from apps.datafetch.sources.pagination import Position, may_shift
 from apps.datafetch.sources.shaping import Refused, Shaped
@@ -33,6 +32,9 @@ _AS_IT_IS = """
 SELECT s.version, (SELECT max(v.number) FROM datafetch_schemaversion v WHERE v.stream_id = s.id)
   FROM datafetch_stream s WHERE s.id = %s
 """
+
+# Nothing is compared, and retired, by a worker that has lost its lease: all of this is sent at once.
+_IF_LEASED = " WHERE EXISTS (SELECT FROM datafetch_progress WHERE id = %s AND lease_id = %s)"
 
 _KEEP_PAGE = """
 INSERT INTO datafetch_page (id, stream_id, request, url, run_id, reading, number, visited_at,
@@ -80,6 +82,9 @@ SELECT id, run_id, reading, number, url, etag, last_modified, shape, digest, rec
        cursor_value, next
   FROM datafetch_page WHERE stream_id = %s AND request = %s
 """
+
+
+_Statement = tuple[str, Sequence[Any] | Mapping[str, Any]]
 
 
 class ConfigurationChanged(Exception):
@@ -135,8 +140,8 @@ class Fetched:
     last_modified: str = ""
     shape: bytes = b""
     digest: bytes = b""
-    body: bytes = b""
-    packed: bytes | None = None
+    body_bytes: int = 0
+    packed: Callable[[], bytes] = bytes
     records: tuple[Shaped, ...] = ()
     refused: tuple[Refused, ...] = ()
     rejected: int = 0
@@ -159,46 +164,54 @@ def store(
 
     Raises runs.LeaseLost, and ConfigurationChanged when the stream is not what the page was fetched by.
     """
-    with _binding_cursor() as cursor:
-        cursor.execute(_LOCK, [progress.pk, progress.lease_id])
-        row = cursor.fetchone()
-        if row is None:
-            raise runs.LeaseLost
-        last_offset, progress.stop_requested = row
-        cursor.execute(_AS_IT_IS, [progress.pk])
-        version, newest = cursor.fetchone()
-        if version != stream.version:
-            raise ConfigurationChanged
-        taken = Taken(0, 0)
-        if fetched.records:
-            form, shape = fetched.form, fetched.form_shape
-            if not held.has_room(newest, form, shape):
-                newest = schemas.keep(stream, progress, run, form, shape, held)
-            taken = take_in(
-                cursor,
-                Place(stream.id, fetched.kept_by or run.id, last_offset, newest),
-                fetched.records,
-            )
-        if fetched.unchanged is None:
-            if fetched.kept_by is None:
-                cursor.execute(_KEEP_PAGE, _page_row(stream, run, fetched, after))
-            else:
-                cursor.execute(_DISTRUST_PAGE, [stream.id, fetched.asked.digest])
-            _keep_refused(stream, run, fetched.refused)
-            schemas.tell_of_strangers(stream, progress, fetched.strangers)
-        cursor.execute(_ADVANCE, _figures(progress, run, fetched, after, taken))
+    last_offset, newest, compared = _locked_and_compared(stream, progress, fetched)
+    taken = Taken(0, 0)
+    if compared is not None:
+        form, shape = fetched.form, fetched.form_shape
+        if not held.has_room(newest, form, shape):
+            newest = schemas.keep(stream, progress, run, form, shape, held)
+        place = Place(stream.id, fetched.kept_by or run.id, last_offset, newest)
+        with binding_cursor() as cursor:
+            taken = write(cursor, place, fetched.records, *compared)
+    last: list[_Statement] = [(_ADVANCE, _figures(progress, run, fetched, after, taken))]
+    if fetched.unchanged is None:
+        if fetched.kept_by is None:
+            last.insert(0, (_KEEP_PAGE, _page_row(stream, run, fetched, after)))
+        else:
+            last.insert(0, (_DISTRUST_PAGE, [stream.id, fetched.asked.digest]))
+        _keep_refused(stream, run, fetched.refused)
+        schemas.tell_of_strangers(stream, progress, fetched.strangers)
+    _all_at_once(last)
     progress.attempt = progress.claims = 0
 
 
-@contextmanager
-def _binding_cursor() -> Iterator[Any]:
-    """A cursor that leaves the binding of parameters to the server: a page's body goes there as it is, not
-    as text twice as long that is part of the statement."""
-    with (
-        connection.wrap_database_errors,
-        Cursor(connection.connection) as cursor,
-    ):
-        yield cursor
+def _locked_and_compared(
+    stream: Stream, progress: Progress, fetched: Fetched
+) -> tuple[int, int | None, Any]:
+    """The last offset, the newest schema and what became of the comparison, if there are records."""
+    asked: list[_Statement] = [
+        (_LOCK, [progress.pk, progress.lease_id]),
+        (_AS_IT_IS, [progress.pk]),
+    ]
+    if fetched.records:
+        compare, parameters = comparison(stream.id, fetched.records)
+        asked.append((compare + _IF_LEASED, [*parameters, progress.pk, progress.lease_id]))
+    locked, as_it_is, *compared = (cursor.fetchone() for cursor in _all_at_once(asked))
+    if locked is None:
+        raise runs.LeaseLost
+    last_offset, progress.stop_requested = locked
+    version, newest = as_it_is
+    if version != stream.version:
+        raise ConfigurationChanged
+    return last_offset, newest, compared[0] if compared else None
+
+
+def _all_at_once(statements: Sequence[_Statement]) -> list[Any]:
+    """Run statements, which PostgreSQL gets together, in one round trip; a cursor for each."""
+    connection.ensure_connection()
+    psycopg = connection.connection
+    with connection.wrap_database_errors, psycopg.pipeline():
+        return [Cursor(psycopg).execute(sql, parameters) for sql, parameters in statements]
 
 
 @transaction.atomic
@@ -233,8 +246,8 @@ def _page_row(stream: Stream, run: Run, fetched: Fetched, after: Checkpoint) -> 
         "last_modified": fetched.last_modified,
         "shape": fetched.shape,
         "digest": fetched.digest,
-        "body": fetched.packed or gzip.compress(fetched.body, 1, mtime=0),
-        "body_bytes": len(fetched.body),
+        "body": fetched.packed(),
+        "body_bytes": fetched.body_bytes,
         "record_count": fetched.count,
         # Of each run: a full refresh may find the page of an incremental one unchanged.
         "keys": orjson.dumps([one.key for one in fetched.records]).decode(),

@@ -134,7 +134,9 @@ def _require_form(known: Form, data: dict[str, Any], strangers: Form) -> None:
 
 
 def _shaped(source: Source, raw: Any, data: dict[str, Any], steps: Steps) -> Shaped:
-    key = _key(source, raw, data, steps)
+    # Most records have an integer for their key, in a field of their own: nothing else is to be looked for.
+    plain = raw.get(source.key_field)
+    key = str(plain) if type(plain) is int else _key(source, raw, data, steps)
     dumped = _dumped(data)
     if len(dumped) > MAX_RECORD_BYTES:
         raise _Unfit("too_large", f"A record has at most {MAX_RECORD_BYTES:,} bytes as JSON.")
@@ -165,8 +167,6 @@ def _key(source: Source, raw: Any, data: Any, steps: Steps) -> str | None:
             raise _Unfit("no_key", f"There is no value at primary_key {expression.text!r}.")
         parts.append(part)
     single = parts[0] if len(parts) == 1 else parts
-    if type(single) is int:
-        return str(single)
     key = single if isinstance(single, str) else _dumped(single).decode()
     if len(key) > MAX_KEY_LENGTH or "\0" in key:
         raise _Unfit("key_invalid", f"A key has at most {MAX_KEY_LENGTH} characters and no NUL.")

@@ -60,6 +60,12 @@ class Source:
         return tuple(compiled(one) for one in self.primary_key)
 
     @cached_property
+    def key_field(self) -> str | None:
+        """The name of the field that is the whole key, if it is as plain as that."""
+        fields = self.keys[0].fields if len(self.keys) == 1 else None
+        return fields[0] if fields and len(fields) == 1 else None
+
+    @cached_property
     def cursor_field(self) -> Expression | None:
         return compiled(self.cursor["field"]) if self.cursor else None
 
