@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ from apps.datafetch.services.commands import run_stream  # noqa: E402
 from apps.datafetch.services.streams import create_stream  # noqa: E402
 from bench import figures  # noqa: E402
 from bench.fetch import serving  # noqa: E402
-from bench.measuring import Cost, family_seconds, stat, told  # noqa: E402
+from bench.measuring import Cost, children, family_seconds, stat, told  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / "bench" / "requirements-peers.txt"
@@ -130,7 +131,7 @@ def alone(module: str, *arguments: str, python: str = sys.executable) -> Measure
     with connection.cursor() as cursor:
         cursor.execute("CHECKPOINT")
     first = postgres_process()
-    before = family_seconds(first)
+    before, there = family_seconds(first), set(children(first))
     done = subprocess.run(
         [python, "-m", module, *arguments],
         cwd=ROOT,
@@ -139,7 +140,15 @@ def alone(module: str, *arguments: str, python: str = sys.executable) -> Measure
         check=True,
         env={**os.environ, "RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"},
     )
+    await_end(first, there)
     return Measured(told(done.stdout), family_seconds(first) - before)
+
+
+def await_end(first: int, there: set[int]) -> None:
+    """Of the client's backends: while one ends, its seconds are nowhere."""
+    until = time.monotonic() + 2
+    while set(children(first)) - there and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def by_dlt(python: str, base: str) -> Measured:
