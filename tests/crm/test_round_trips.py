@@ -40,6 +40,15 @@ def test_a_change_takes_two_round_trips(shop: Shop, ada: Any, fields: dict[str, 
     assert trips.count == 2
 
 
+def test_a_change_of_what_hubspot_has_is_prepared_too(shop: Shop, ada: Any) -> None:
+    sync()
+
+    with traced() as trips:
+        shop.change(ada, first_name="Augusta")
+
+    assert trips.count == 2
+
+
 def test_no_change_takes_one(shop: Shop, ada: Any) -> None:
     with traced() as trips:
         shop.change(ada, first_name="Ada")

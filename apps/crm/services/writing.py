@@ -1,5 +1,6 @@
 """Customers by two prepared statements: one reads all that a change depends on, one writes all of it, if
-that is still so (migrations/0010_writing.sql). No lock is held in between.
+that is still so (migrations/0010_writing.sql). No lock is held in between. What may be null goes as text, so that
+each is prepared once, whatever is null.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from apps.common.postgresql.base import prepared_cursor
 from apps.common.wakeups import wake_on_commit
 from apps.crm.enums import SyncState
 from apps.crm.errors import CustomerNotFound
-from apps.crm.events import CUSTOMER_CREATED, CUSTOMER_UPDATED, Standing, customer_object
+from apps.crm.events import CUSTOMER_CREATED, CUSTOMER_UPDATED, Standing, customer_object, moment
 from apps.crm.models import Contact, Customer, Portal
 from apps.crm.selectors import environment_digest
 from apps.events.catalogue import EventType
@@ -86,7 +87,7 @@ def look(account_id: UUID, customer_id: UUID | None = None) -> Seen:
     """The customer, if the account has it, and all else that is told of it."""
     values = {
         "account": account_id,
-        "customer": customer_id,
+        "customer": customer_id and str(customer_id),
         "digest": environment_digest(),
         "address": f"{settings.HUBSPOT_BASE_URL}\n",
     }
@@ -110,7 +111,7 @@ def write_change(
     it is not as it was seen any more."""
     customer, standing = seen.known
     contact = customer.contact
-    was = [customer.id, customer.version, contact.contact_id, contact.synced_at]
+    was = [customer.id, customer.version, contact.contact_id, moment(contact.synced_at)]
     for name, (_, new) in altered.items():
         setattr(customer, name, new)
     customer.version += 1
