@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks
 
 from apps.crm.handlers import on_orders
 from apps.crm.models import Contact, OrderFold
@@ -315,3 +316,18 @@ def test_a_mapping_of_a_figure_that_there_is_not_is_refused(shop: Shop) -> None:
 def sync_news() -> None:
     while look_at_news():
         pass
+
+
+def test_an_order_that_does_not_count_wakes_no_sync(
+    figures: Shop, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    till = Till(figures.client)
+    order = till.place("c-1")
+    with django_capture_on_commit_callbacks() as of_pending:
+        on_orders(list(Event.objects.filter(type="order.created")))
+
+    till.bring(order, "confirmed")
+    with django_capture_on_commit_callbacks() as of_confirmed:
+        on_orders(list(Event.objects.filter(type="order.confirmed")))
+
+    assert (len(of_pending), len(of_confirmed)) == (0, 1)

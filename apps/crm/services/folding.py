@@ -40,6 +40,7 @@ SELECT v.*, FALSE, v.counts
        is_news = f.is_news OR (f.counts OR EXCLUDED.counts)
          AND (f.counts, f.spent) IS DISTINCT FROM (EXCLUDED.counts, EXCLUDED.spent)
  WHERE EXCLUDED.version > f.version AND NOT f.is_erased
+RETURNING f.is_news
 """
 
 
@@ -76,7 +77,9 @@ def _fold(events: Sequence[Event]) -> None:
     rows = {event.subject: _row(event) for event in events}
     with connection.cursor() as cursor:
         cursor.execute(_FOLD, [orjson.dumps(list(rows.values())).decode()])
-    wake_on_commit(SYNC)
+        is_news = any(row[0] for row in cursor.fetchall())
+    if is_news:
+        wake_on_commit(SYNC)
 
 
 def _row(event: Event) -> dict[str, Any]:
