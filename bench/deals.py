@@ -1,6 +1,7 @@
 """Deals and changes of customers a second, and how soon webhooks follow at a fixed rate, against `make run`.
 
 `python -m bench.deals [SECONDS]`: 16 connections post deals, then change customers, as fast as they are answered.
+The limit of the deals is pgbench writing the same rows (bench/limit_of_deals.sql), 16 clients too, before and after.
 Then 50 deals a second are posted, whether answered or not, that five endpoints hear of; the time is from a
 deal's `created_at` (PostgreSQL's clock, on this machine) to the arrival of each webhook.
 """
@@ -9,15 +10,22 @@ import asyncio
 import itertools
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
+from pathlib import Path
+from statistics import mean
 from uuid import uuid4
 
+from bench import pgbench
+from bench.cpu import Usage
 from bench.figures import tell, tell_latencies
-from bench.load import Call, closed_loop, open_loop
+from bench.load import Call, Run, closed_loop, open_loop
 from sandbox.client import Client, read_demo
 from sandbox.receiver import Received, Receiver
 
+LIMIT = Path(__file__).with_name("limit_of_deals.sql")
+TABLES = ("deals_deal", "deals_dealitem", "deals_dealhistory", "events_event")
 RATE = 50
 ENDPOINTS = 5
 CUSTOMERS = 200
@@ -28,16 +36,28 @@ def main(seconds: float = 10.0) -> None:
     accounts = read_demo()
     url = accounts["base_url"]
     keys = {slug: account["api_key"] for slug, account in accounts["accounts"].items()}
-    deals = asyncio.run(closed_loop(url, keys["seller"], seconds, a_deal))
-    tell("POST /deals", deals.per_second, "/s")
+    with pgbench.copies(*TABLES):
+        limits = [pgbench.per_second(LIMIT, seconds / 2)]
+        deals = loop("POST /deals", url, keys["seller"], seconds, a_deal)
+        limits.append(pgbench.per_second(LIMIT, seconds / 2))
+    tell("POST /deals", deals.per_second, "/s", mean(limits))
     tell_latencies("POST /deals, 16 connections", deals.latencies)
-    ids = customers(url, keys["crm"])
-    turns = itertools.cycle(ids)
-    changes = asyncio.run(closed_loop(url, keys["crm"], seconds, lambda: a_change(next(turns))))
+    turns = itertools.cycle(customers(url, keys["crm"]))
+    changes = loop("PATCH /customers", url, keys["crm"], seconds, lambda: a_change(next(turns)))
     tell("PATCH /customers", changes.per_second, "/s")
     settle(url, keys["seller"])
     waits = heard(url, keys["seller"], seconds)
     tell_latencies(f"webhook at {RATE} deals/s to {ENDPOINTS} endpoints", waits)
+
+
+def loop(case: str, url: str, key: str, seconds: float, make: Callable[[], Call]) -> Run:
+    """As many calls as are answered, and the CPU that one takes, events dispatched."""
+    before = Usage.now()
+    run = asyncio.run(closed_loop(url, key, seconds, make))
+    time.sleep(1)  # for the last events
+    burnt = Usage.now().since(before)
+    burnt.tell(case, len(run.latencies))
+    return run
 
 
 def a_deal() -> Call:
