@@ -6,6 +6,8 @@ the note looks again. So under load a message is for many changes.
 """
 
 import threading
+from functools import cache
+from typing import Any
 
 from celery import current_app
 from django.conf import settings
@@ -13,6 +15,7 @@ from django.db import transaction
 from kombu import Connection, Producer
 
 from apps.common import besteffort
+from apps.common.ids import uuid7
 
 FLAG_MILLISECONDS = 1000
 _WANTED, _HELD = b"1", b"0"
@@ -53,10 +56,32 @@ def _publish_once(job: str, queue: str) -> None:
     if besteffort.ask("SET", _flag(job), _WANTED, "PX", FLAG_MILLISECONDS, "GET") is not None:
         return
     try:
-        current_app.send_task(job, queue=queue, producer=_producer(), retry=False)
+        _publish(job, queue)
     except Exception:
         _local.__dict__.clear()  # a connection that failed once is not worth mending
         raise
+
+
+def _publish(job: str, queue: str) -> None:
+    """What `send_task` does, with a message put together once for each job, and without declaring the
+    queue, which its workers do: two fifths of what that takes."""
+    body, headers = _message(job)
+    task_id = str(uuid7())
+    _producer().publish(
+        body,
+        exchange="",
+        routing_key=queue,
+        serializer="json",
+        headers={**headers, "id": task_id, "root_id": task_id},
+        correlation_id=task_id,
+        retry=False,
+    )
+
+
+@cache
+def _message(job: str) -> tuple[Any, dict[str, Any]]:
+    message = current_app.amqp.as_task_v2("", job, ignore_result=True)
+    return message.body, message.headers
 
 
 def _producer() -> Producer:
