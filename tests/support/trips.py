@@ -26,5 +26,6 @@ def traced() -> Iterator[Trips]:
         finally:
             wire.untrace()
         file.seek(0)
-        sent = [line.rstrip("\n").split("\t") for line in file]
+        # A statement of several lines goes on where no message begins.
+        sent = [row for line in file if len(row := line.rstrip("\n").split("\t")) > 3]
     trips.count = sum(row[1] == "F" and row[3] in ("Query", "Sync") for row in sent)
