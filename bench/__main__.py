@@ -37,17 +37,17 @@ class Needs(Enum):
 
 
 class Case(NamedTuple):
-    """A module of bench/, with its arguments for a whole round and for a short one."""
+    """A module of bench/, with its arguments for a whole round and for a short one, None where it is not in that."""
 
     name: str
     needs: Needs
     whole: str
-    short: str
+    short: str | None
     rounds: int = ROUNDS
 
     def command(self, *, is_short: bool) -> list[str]:
         arguments = self.short if is_short else self.whole
-        module = [sys.executable, "-m", f"bench.{self.name}", *arguments.split()]
+        module = [sys.executable, "-m", f"bench.{self.name}", *(arguments or "").split()]
         if self.needs is Needs.DATABASE:
             return [sys.executable, "-m", "deploy.local", "exec", "--throwaway", "--", *module]
         return module
@@ -58,6 +58,7 @@ CASES = (
     Case("lists", Needs.NOTHING, "300000 500", "100000 100", rounds=1),
     Case("deliveries", Needs.DATABASE, "5000", "2000"),
     Case("dispatching", Needs.DATABASE, "20000", "5000"),
+    Case("peers", Needs.DATABASE, "2000", None, rounds=1),
     Case("fetch", Needs.DATABASE, "100000 300000 1", "20000 50000 1"),
     Case("orders", Needs.TRADEPOST, "6", "3"),
     Case("deals", Needs.TRADEPOST, "6", "3"),
@@ -114,6 +115,8 @@ def main(arguments: Sequence[str]) -> None:
     if unknown := set(names) - {case.name for case in CASES}:
         sys.exit(f"No such case: {', '.join(sorted(unknown))}.")
     cases = [case for case in CASES if not names or case.name in names]
+    if is_short:
+        cases = [case for case in cases if case.short is not None]
     session = Session(is_short=is_short)
     for number in range(1 if is_short else ROUNDS):
         print(f"\n--- round {number + 1} ---", flush=True)

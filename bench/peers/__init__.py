@@ -1,0 +1,1 @@
+"""Other people's programs for the same work, measured in the same minute."""
