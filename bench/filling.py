@@ -204,13 +204,16 @@ SELECT s.id, s.account_id, false, 0, 900000 + n * 37, 5000 + n, (n % 80 = 1)::in
 INSERT INTO webhooks_due (id, endpoint_id, due_at, ready, claims)
 SELECT uuidv7(), e.id, now() + g * interval '1 second', false, 0
   FROM generate_series(1, 20) g, webhooks_endpoint e WHERE e.status = 'failing';
-UPDATE events_counter SET position = (SELECT max(position) FROM events_event);
+SELECT setval('orders_number', (SELECT max(number) FROM orders_order));
+INSERT INTO events_counter (id, position) SELECT 1, max(position) FROM events_event
+    ON CONFLICT (id) DO UPDATE SET position = excluded.position;
 UPDATE events_consumer SET position = (SELECT max(position) FROM events_event);
 """
 
 Kinds = Mapping[str, tuple[str, float]]
 
-# Each kind, and how many rows of it there are for an order: all that a month leaves, and what the long lists show.
+# Each kind, and how many rows of it there are for an order: all that a month leaves, what the long lists show, and
+# what orders and deliveries are added to.
 MONTH: Kinds = {
     "orders of one line": (_ORDERS, 1.0),
     "events": (_EVENTS, 1.0),
@@ -223,6 +226,11 @@ LISTS: Kinds = {
     "orders of one line": (_ORDERS, 1.0),
     "events": (_EVENTS, 1.0),
     "deals": (_DEALS, 1.0),
+}
+GROWTH: Kinds = {
+    "orders of one line": (_ORDERS, 1.0),
+    "events": (_EVENTS, 1.0),
+    "deliveries with an attempt each": (_DELIVERIES, 1.0),
 }
 
 
