@@ -7,7 +7,7 @@ from apps.common.ids import uuid7
 
 def test_a_connection_that_redis_has_closed_is_made_anew() -> None:
     number = besteffort.ask("CLIENT", "ID")
-    besteffort.client().execute_command("CLIENT", "KILL", "ID", number)
+    besteffort.client().client_kill_filter(_id=str(number))
 
     assert besteffort.ask("CLIENT", "ID") > number
 
