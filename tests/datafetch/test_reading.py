@@ -143,6 +143,20 @@ def test_without_a_primary_key_content_tells_records_apart(
     assert [one["change"] for one in records(someone, stream)] == ["new", "new", "new", "deleted"]
 
 
+def test_a_record_that_two_pages_have_stands_for_no_other(
+    someone: ApiClient, receiver: Receiver
+) -> None:
+    remote = RemoteApi(receiver, items(5))
+    stream = make_stream(someone, remote.url("/links"), **PAGINATIONS["/links"])
+    run(someone, stream)
+    remote.items[4] = remote.items[0]
+
+    ended = run(someone, stream)
+
+    assert (ended["records_new"], ended["records_deleted"]) == (0, 1)
+    assert [one["id"] for one in present(someone, stream)] == [1, 2, 3, 4]
+
+
 def test_of_duplicates_on_a_page_the_last_counts(someone: ApiClient, receiver: Receiver) -> None:
     RemoteApi(receiver, [{"id": 1, "v": "a"}, {"id": 2}, {"id": 1, "v": "b"}])
     stream = make_stream(someone, receiver.url("/all"))

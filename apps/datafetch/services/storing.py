@@ -84,6 +84,13 @@ SELECT id, run_id, reading, number, url, etag, last_modified, shape, digest, rec
 """
 
 
+# What is on a page that a reading has visited is there: when it is as many as are there, it is all of them. That
+# costs a tenth of looking for each record, and of two keys with one number it only sees too few.
+_SEEN = """
+SELECT count(DISTINCT key) FROM datafetch_page p, unnest(p.keys) key
+ WHERE p.stream_id = %s AND p.run_id = %s AND p.reading = %s
+"""
+
 _Statement = tuple[str, Sequence[Any] | Mapping[str, Any]]
 
 
@@ -110,7 +117,7 @@ class Known(NamedTuple):
 
 def known(stream_id: UUID, request: bytes) -> Known | None:
     """The newest answer to a request, if there was one."""
-    with connection.cursor() as cursor:
+    with binding_cursor() as cursor:
         cursor.execute(_KNOWN, [stream_id, request])
         row = cursor.fetchone()
     if row is None:
@@ -308,6 +315,11 @@ def _missing(stream: Stream, current: Progress, run: Run, reached: Checkpoint) -
     found = Run.objects.values_list("records_new", flat=True).get(pk=run.pk)
     if reached.reading == 1 and found == current.record_count:
         return []  # all that is there came with this very reading
+    visited = [stream.id, run.id, reached.reading]
+    with connection.cursor() as cursor:
+        cursor.execute(_SEEN, visited)
+        if cursor.fetchone()[0] == current.record_count:
+            return []
     sql = "SELECT m FROM datafetch_missing(%s, %s, %s) m"
     if reached.is_second_look:
         sql += (
@@ -315,7 +327,7 @@ def _missing(stream: Stream, current: Progress, run: Run, reached: Checkpoint) -
         )
     second = [stream.id, run.id] if reached.is_second_look else []
     with connection.cursor() as cursor:
-        cursor.execute(sql, [stream.id, run.id, reached.reading, *second])
+        cursor.execute(sql, [*visited, *second])
         return [row[0] for row in cursor.fetchall()]
 
 
