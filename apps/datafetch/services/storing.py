@@ -315,7 +315,7 @@ def _missing(stream: Stream, current: Progress, run: Run, reached: Checkpoint) -
     found = Run.objects.values_list("records_new", flat=True).get(pk=run.pk)
     if reached.reading == 1 and found == current.record_count:
         return []  # all that is there came with this very reading
-    visited = [stream.id, run.id, reached.reading]
+    visited: list[Any] = [stream.id, run.id, reached.reading]
     with connection.cursor() as cursor:
         cursor.execute(_SEEN, visited)
         if cursor.fetchone()[0] == current.record_count:
