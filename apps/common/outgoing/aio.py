@@ -54,6 +54,8 @@ async def read_capped(response: aiohttp.ClientResponse) -> bytes:
 
     A longer body costs the connection, which is closed.
     """
+    if response.content.at_eof():
+        return b""  # of most answers, whose head came alone
     kept = bytearray()
     try:
         async for chunk in response.content.iter_any():
