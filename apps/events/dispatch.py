@@ -7,17 +7,17 @@ under one advisory lock inside an SQL function, a cursor moves in the transactio
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Now
 from prometheus_client import Counter as Metric
 
 from apps.common.leases import reconcile
-from apps.events.models import Consumer, Counter, Event
+from apps.events.models import Consumer, Event
 from apps.events.subscriptions import Subscription, subscriptions
 
 STAMP_BATCH = 500
@@ -69,14 +69,39 @@ def dispatch() -> bool:
 
 
 def _go_round() -> bool:
-    stamped = stamp()
-    cursors, last = _cursors()
-    concerned, is_more = _concerned(cursors, last)
+    look = _look()
+    concerned = [each for each in subscriptions() if each.name in look.concerned]
     more = [advance(subscription) for subscription in concerned]
-    wait = _pace.gathering(last, time.monotonic())
-    if 0 < stamped < ENOUGH:
+    wait = _pace.gathering(look.last, time.monotonic())
+    if 0 < look.stamped < ENOUGH:
         time.sleep(wait)
-    return bool(stamped) or is_more or any(more)
+    return bool(look.stamped) or look.is_more or any(more)
+
+
+class _Look(NamedTuple):
+    """How many events got their positions, the last position given, whom to ask, and whether others have
+    more before them."""
+
+    stamped: int
+    last: int
+    concerned: list[str]
+    is_more: bool
+
+
+def _look() -> _Look:
+    """Stamp, and see who has events before it that it wants: by events_round, an SQL function.
+
+    Most handlers want few types: their cursors are moved past the rest in there, all by one statement. Who
+    is new, failing or far from the others is among the concerned: `advance` knows what to do.
+    """
+    wanted = [(each.name, one) for each in subscriptions() for one in each.types]
+    names, types = zip(*wanted, strict=True) if wanted else ((), ())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT * FROM events_round(%s, %s, %s::text[], %s::text[])",
+            [STAMP_BATCH, HANDLE_BATCH, list(names), list(types)],
+        )
+        return _Look(*cursor.fetchone())
 
 
 def stamp() -> int:
@@ -89,17 +114,17 @@ def stamp() -> int:
 def advance(subscription: Subscription) -> bool:
     """Hand the next events to a handler; True when there may be more for it.
 
-    Whoever finds the cursor locked leaves it alone: its holder looks again after letting go, and so
-    sees what was stamped meanwhile.
+    Whoever finds the cursor locked leaves it alone: its holder, having handled some, looks again after
+    letting go, and so sees what was stamped meanwhile.
     """
     try:
         with transaction.atomic():
-            is_ours = _handle_batch(subscription, HANDLE_BATCH)
+            has_handled = _handle_batch(subscription, HANDLE_BATCH)
     except Exception as error:
         # One of the batch is to blame: one at a time, up to and including that one.
         log.warning("handler_batch_failed", consumer=subscription.name, error=repr(error))
         return _advance_singly(subscription)
-    return _is_behind(subscription) if is_ours else _enrol(subscription)
+    return has_handled or _enrol(subscription)
 
 
 def skip(name: str) -> bool:
@@ -113,92 +138,17 @@ def skip(name: str) -> bool:
     return bool(skipped)
 
 
-def _concerned(cursors: Mapping[str, Consumer], last: int) -> tuple[list[Subscription], bool]:
-    """Who has events before it that it wants, and whether others have more that they do not.
-
-    Most handlers want few types: their cursors are moved past the rest here, all by one statement. Who
-    is new, failing or far from the others is among the concerned: `advance` knows what to do.
-    """
-    behind = [
-        (each, cursors.get(each.name))
-        for each in subscriptions()
-        if each.name not in cursors or cursors[each.name].position < last
-    ]
-    positions = [cursor.position for _, cursor in behind if cursor and not cursor.failures]
-    news = _news_after(min(positions)) if positions else []
-    concerned, idle = [], []
-    for subscription, cursor in behind:
-        if cursor and not cursor.failures and _wants_none(subscription, cursor, news):
-            idle.append(cursor)
-        else:
-            concerned.append(subscription)
-    if idle:
-        _pass_over(idle, news[-1][0])
-    return concerned, bool(idle) and news[-1][0] < last
-
-
-def _cursors() -> tuple[dict[str, Consumer], int]:
-    """Every cursor by its name, and the last position given."""
-    last = Counter.objects.values_list("position", flat=True).first() or 0
-    return {cursor.name: cursor for cursor in Consumer.objects.all()}, last
-
-
-def _news_after(position: int) -> list[tuple[int, str]]:
-    """Position and type of the next events."""
-    rows = Event.objects.filter(position__gt=position).order_by("position")[:HANDLE_BATCH]
-    return [(at, name) for at, name in rows.values_list("position", "type") if at is not None]
-
-
-def _wants_none(
-    subscription: Subscription, cursor: Consumer, news: Sequence[tuple[int, str]]
-) -> bool:
-    """Whether `news` goes beyond the cursor and has nothing there for it."""
-    new = [name for position, name in news if position > cursor.position]
-    return bool(new) and not any(map(subscription.wants, new))
-
-
-def _pass_over(cursors: Sequence[Consumer], position: int) -> None:
-    """Move cursors to `position`, except those that somebody else has moved or moves just now."""
-    with connection.cursor() as database:
-        database.execute(
-            """
-            UPDATE events_consumer SET position = %(to)s WHERE name IN (
-                SELECT c.name FROM events_consumer c
-                  JOIN unnest(%(names)s::text[], %(positions)s::bigint[]) AS seen(name, position)
-                    ON c.name = seen.name AND c.position = seen.position
-                 WHERE c.failures = 0 AND c.position < %(to)s FOR UPDATE OF c SKIP LOCKED)
-            """,
-            {
-                "to": position,
-                "names": [cursor.name for cursor in cursors],
-                "positions": [cursor.position for cursor in cursors],
-            },
-        )
-
-
 def _handle_batch(subscription: Subscription, limit: int) -> bool:
-    """False when the cursor is another's or must wait for its retry; call it in a transaction."""
-    consumer = _lock(subscription)
-    if consumer is None:
-        return False
-    events = list(Event.objects.filter(position__gt=consumer.position).order_by("position")[:limit])
-    if not events:
-        return True
+    """False when there was nothing to do: no new event, or the cursor is another's or must wait for its retry.
+
+    Call it in a transaction: the cursor moves when the events are read.
+    """
+    taking = "SELECT * FROM events_take(%s, %s)"
+    events = list(Event.objects.raw(taking, [subscription.name, limit]))
     wanted = subscription.wanted(events)
     if wanted:
         subscription.handler(wanted)
-    Consumer.objects.filter(pk=consumer.pk).update(
-        position=events[-1].position, failures=0, error="", retry_at=None
-    )
-    return True
-
-
-def _lock(subscription: Subscription) -> Consumer | None:
-    return (
-        Consumer.objects.select_for_update(skip_locked=True)
-        .filter(Q(retry_at=None) | Q(retry_at__lte=Now()), pk=subscription.name)
-        .first()
-    )
+    return bool(events)
 
 
 def _enrol(subscription: Subscription) -> bool:
@@ -220,8 +170,6 @@ def _advance_singly(subscription: Subscription) -> bool:
         except Exception as error:
             _note_failure(subscription, error)
             return False
-        if not _is_behind(subscription):
-            return False
     return True
 
 
@@ -235,8 +183,3 @@ def _note_failure(subscription: Subscription, error: Exception) -> None:
         error=repr(error)[:2000],
         retry_at=Now() + timedelta(seconds=seconds),
     )
-
-
-def _is_behind(subscription: Subscription) -> bool:
-    last = Counter.objects.values("position")[:1]
-    return Consumer.objects.filter(pk=subscription.name, position__lt=last).exists()
