@@ -1,6 +1,6 @@
 """Claiming what is owed, and giving back what is not going to be sent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -17,6 +17,8 @@ from apps.webhooks.limits import (
 )
 
 NO_ENDPOINT = UUID(int=0)
+NO_HANDS: Mapping[UUID, int] = {}
+_LANES = tuple(Lane)  # by their numbers
 log = structlog.get_logger(__name__)
 
 # A claim whose answer nobody awaits any more may still be waiting for its turn.
@@ -68,15 +70,24 @@ class Turns:
     is_cut: bool = False
 
 
-def claim(*, turns: Turns, room: Sequence[int], lease_id: UUID, holder: str) -> list[Claimed]:
+def claim(
+    *,
+    turns: Turns,
+    room: Sequence[int],
+    lease_id: UUID,
+    holder: str,
+    hands: Mapping[UUID, int] = NO_HANDS,
+) -> list[Claimed]:
     """Lease due deliveries, in each lane as many as there is room, a few of each endpoint in turn.
 
-    At most 5 of one endpoint are under a lease at any time, whoever holds it; of one account, no more in
-    a lane when `holder` holds half of its slots' worth. `turns` goes on.
+    At most 5 of one endpoint are under a lease at any time, whoever holds it, or as many as `hands` say
+    when `holder` holds them all; of one account, no more in a lane when `holder` holds half of its slots'
+    worth. `turns` goes on.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT * FROM webhooks_take(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "SELECT * FROM webhooks_take_v2"
+            "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::uuid[], %s::integer[])",
             [
                 turns.cursors,
                 list(room),
@@ -88,15 +99,18 @@ def claim(*, turns: Turns, room: Sequence[int], lease_id: UUID, holder: str) -> 
                 LEASE_SECONDS,
                 lease_id,
                 holder,
+                list(hands),
+                list(hands.values()),
             ],
         )
         rows = cursor.fetchall()
     turns.lane = (turns.lane + 1) % (len(Lane) - 1)
-    for walk in {row[3] for row in rows}:
-        # The next claim begins where this one ended, so that all endpoints have their turn.
-        turns.cursors[walk] = max(row[1] for row in rows if row[3] == walk)
+    # The next claim begins where this one ended, so that all endpoints have their turn.
+    for walk, endpoint_id in {row[3]: row[1] for row in rows}.items():
+        if walk >= 0:
+            turns.cursors[walk] = endpoint_id
     claimed = [
-        Claimed(delivery_id, endpoint_id, lease_id, claims, Lane(slot), send_in)
+        Claimed(delivery_id, endpoint_id, lease_id, claims, _LANES[slot], send_in)
         for delivery_id, endpoint_id, claims, _, slot, send_in in rows
         if delivery_id is not None
     ]

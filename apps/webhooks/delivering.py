@@ -8,17 +8,18 @@ import structlog
 from django.db import InterfaceError, OperationalError
 
 from apps.common.leases import SLICE_SECONDS
+from apps.common.wakeups import wake
 from apps.webhooks.claims import Claimed, Turns, claim, is_anything_ready
 from apps.webhooks.enums import Lane
 from apps.webhooks.leases import Lease, OpenLeases
-from apps.webhooks.limits import ACCOUNT_SHARES, LANE_SLOTS, MAX_WALKS
+from apps.webhooks.limits import ACCOUNT_SHARES, CLAIM_BATCH, LANE_SLOTS, MAX_WALKS
 from apps.webhooks.outcomes import dismiss, record
 from apps.webhooks.preparing import prepare
 from apps.webhooks.sender import Sender
-from apps.webhooks.services import settle_backlogs
-from apps.webhooks.transport import Parcel
+from apps.webhooks.services import DELIVER, settle_backlogs
+from apps.webhooks.transport import Outcome, Parcel
 
-WAIT_SECONDS = 1.0
+WAIT_SECONDS = 1.0  # for an outcome; new deliveries of this process end it
 log = structlog.get_logger(__name__)
 
 
@@ -26,7 +27,7 @@ class Delivering:
     """This process's sender and the one thread at a time that feeds it."""
 
     def __init__(self) -> None:
-        self.sender = Sender(record)
+        self.sender = Sender(self._record)
         self.leases = OpenLeases()
         self._feeding = threading.Lock()
         self._asked = threading.Event()
@@ -38,7 +39,7 @@ class Delivering:
         While one thread of this process feeds, others only ask it to look again.
         """
         deadline = time.monotonic() + SLICE_SECONDS
-        self._asked.set()
+        self.look_again()
         more = False
         while self._asked.is_set() and self._feeding.acquire(blocking=False):
             try:
@@ -51,6 +52,11 @@ class Delivering:
             if more:
                 break
         return more
+
+    def look_again(self) -> None:
+        """Let whoever feeds look at what is owed now, without waiting for an outcome."""
+        self._asked.set()
+        self.sender.wake()
 
     @property
     def fast_slots(self) -> int:
@@ -74,20 +80,29 @@ class Delivering:
         if self.leases.close(lease):
             self.sender.submit(parcels)
 
+    def _record(self, outcomes: Sequence[Outcome]) -> None:
+        record(outcomes)
+        if self.sender.late:
+            wake(DELIVER)  # to be given back
+
     def _feed(self, deadline: float) -> bool:
         while not self.sender.closing and time.monotonic() < deadline:
+            self._asked.clear()
             self._give_back()
             seen = self.sender.recorded
-            if not self._claim_some():
-                if not is_anything_ready():
-                    return False
-                # What is ready waits for a slot, for a place at its endpoint or for its endpoint's pace.
-                if not self.sender.wait_for_record(seen, WAIT_SECONDS):
-                    return False
+            claimed = self._claim_some()
+            if claimed >= CLAIM_BATCH:
+                continue
+            if not is_anything_ready():
+                return False
+            # What is ready waits for a slot, for a place at its endpoint or for its endpoint's pace.
+            is_sending = self.sender.wait_for_room(seen, WAIT_SECONDS, self._asked.is_set)
+            if not claimed and not is_sending:
+                return False
         return True
 
-    def _claim_some(self) -> bool:
-        """Claim the next deliveries and send them; False when there is none to claim."""
+    def _claim_some(self) -> int:
+        """Claim the next deliveries and send them; how many there were."""
         lease = self.leases.open()
         try:
             claimed = self._claim_next(lease)
@@ -98,12 +113,16 @@ class Delivering:
             self.leases.abandon(lease)
             raise
         self.hand_over(lease, parcels)
-        return bool(claimed)
+        return len(claimed)
 
     def _claim_next(self, lease: Lease) -> list[Claimed]:
         for _ in range(MAX_WALKS):
             claimed = claim(
-                turns=self._turns, room=self.sender.room, lease_id=lease.id, holder=lease.holder
+                turns=self._turns,
+                room=self.sender.room,
+                lease_id=lease.id,
+                holder=lease.holder,
+                hands=self.sender.hands,
             )
             if claimed or not self._turns.is_cut:
                 return claimed

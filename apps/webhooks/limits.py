@@ -4,8 +4,12 @@ from apps.webhooks.enums import Lane
 
 # Requests in flight to one endpoint, counted from live leases.
 ENDPOINT_CAP = 5
+# Deliveries that one process may hold for an endpoint that answers well, while nobody else holds any: as
+# many as are expected to be sent in so many seconds.
+HAND = 128
+HAND_SECONDS = 0.25
 # Deliveries that one claim takes of one lane.
-CLAIM_BATCH = 64
+CLAIM_BATCH = 128
 # What one process holds at a time, from the claim to the recorded outcome. No lane takes another's.
 LANE_SLOTS = {Lane.FIRST: 512, Lane.RETRY: 128, Lane.REPLAY: 64, Lane.SLOW: 64}
 SLOTS = sum(LANE_SLOTS.values())

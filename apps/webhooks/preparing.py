@@ -21,23 +21,6 @@ from apps.webhooks.transport import Keyring, Parcel
 REMEMBERED_KEYRINGS = 10_000
 log = structlog.get_logger(__name__)
 
-# Whether the account may see the event is asked now: a member that left gets nothing more. The payload of
-# an event comes once, however many endpoints get it.
-_LOAD = """
-SELECT d.id, p.id, d.event_id, d.retry_step, d.replay_id, p.url, p.version, p.status,
-       p.deleted_at IS NOT NULL, p.ordered AND p.on_failure = 'park',
-       EXISTS (SELECT FROM webhooks_pace w WHERE w.endpoint_id = p.id),
-       extract(epoch FROM e.occurred_at)::float8,
-       e.account_id = p.account_id OR p.account_id = ANY(e.readers) OR EXISTS (
-         SELECT FROM events_channelmember m
-          WHERE m.channel_id = e.channel_id AND m.account_id = p.account_id),
-       CASE WHEN row_number() OVER (PARTITION BY d.event_id ORDER BY d.id) = 1 THEN e.payload END
-  FROM webhooks_delivery d
-  JOIN webhooks_endpoint p ON p.id = d.endpoint_id
-  LEFT JOIN events_event e ON e.id = d.event_id
- WHERE d.id = ANY(%s)
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Dismissal:
@@ -153,7 +136,7 @@ class _Loaded(NamedTuple):
 
 def _load(delivery_ids: list[UUID]) -> dict[UUID, _Loaded]:
     with connection.cursor() as cursor:
-        cursor.execute(_LOAD, [delivery_ids])
+        cursor.execute("SELECT * FROM webhooks_load(%s)", [delivery_ids])
         return {row[0]: _Loaded(*row[1:]) for row in cursor.fetchall()}
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, connections
@@ -19,10 +20,14 @@ from prometheus_client import Gauge
 
 from apps.common.outgoing import aio
 from apps.webhooks.enums import Lane
-from apps.webhooks.limits import LANE_SLOTS, LEASE_SECONDS, MAX_WAIT_SECONDS
+from apps.webhooks.limits import ENDPOINT_CAP, LANE_SLOTS, LEASE_SECONDS, MAX_WAIT_SECONDS
+from apps.webhooks.lines import Line, Lines
 from apps.webhooks.transport import HEADERS, Outcome, Parcel, post
 
 RECORD_BATCH = 256
+# While it holds this many, claims and recordings wait a moment to be for more deliveries.
+MANY = 32
+GATHER_SECONDS = 0.01
 PAUSE_SECONDS = 0.5  # between two tries of a database that cannot be reached
 # Threads that come back from the database wait for the busy loop to give way: 5 ms each time by default.
 SWITCH_SECONDS = 0.0005
@@ -44,7 +49,8 @@ class Sender:
         self._record = record
         self._held = dict.fromkeys(Lane, 0)
         self._recorded = 0
-        # What it has not sent because too little was left of the lease: to be given back.
+        self._lines = Lines()
+        # What it does not send, because it waited for too long or its endpoint fails: to be given back.
         self.late: deque[Parcel] = deque()
         self._changed = threading.Condition()
         self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
@@ -63,6 +69,11 @@ class Sender:
                 0 if self._closing else max(slots - self._held[lane], 0)
                 for lane, slots in LANE_SLOTS.items()
             ]
+
+    @property
+    def hands(self) -> dict[UUID, int]:
+        """Endpoints for which it wants to hold more than usual, and how many deliveries."""
+        return self._lines.hands
 
     @property
     def closing(self) -> bool:
@@ -89,14 +100,26 @@ class Sender:
         in_custody.inc(len(parcels))
         loop.call_soon_threadsafe(self._launch, parcels)
 
-    def wait_for_record(self, seen: int, seconds: float) -> bool:
-        """Wait until `recorded` is no longer `seen`, for `seconds` at most; False, at once, when it holds
-        nothing that could be recorded."""
+    def wait_for_room(self, seen: int, seconds: float, is_asked: Callable[[], bool]) -> bool:
+        """Wait for an outcome to be recorded, for `seconds` at most, and then shortly until half of what it
+        holds is, so that the next claim is for many; not at all once `is_asked`. False, at once, when it
+        holds nothing, and has recorded nothing since `recorded` was `seen`."""
         with self._changed:
-            if self._recorded == seen and not any(self._held.values()):
-                return False
-            self._changed.wait_for(lambda: self._closing or self._recorded != seen, seconds)
+            held, start = sum(self._held.values()), self._recorded
+            if not held:
+                return start != seen
+
+            def has_room(count: int) -> bool:
+                return self._closing or is_asked() or self._recorded - start >= count
+
+            if self._changed.wait_for(lambda: has_room(1), seconds):
+                self._changed.wait_for(lambda: has_room(held // 2), GATHER_SECONDS)
             return True
+
+    def wake(self) -> None:
+        """Let `wait_for_room` ask again."""
+        with self._changed:
+            self._changed.notify_all()
 
     def wait_until_empty(self, seconds: float) -> bool:
         """Whether everything in custody is recorded within `seconds`."""
@@ -148,21 +171,37 @@ class Sender:
 
     def _launch(self, parcels: Sequence[Parcel]) -> None:
         for parcel in parcels:
-            task = asyncio.get_running_loop().create_task(self._send(parcel))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            line = self._lines.add(parcel)
+            if line.under_way < ENDPOINT_CAP:
+                line.under_way += 1
+                task = asyncio.get_running_loop().create_task(self._send_all(line))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
-    async def _send(self, parcel: Parcel) -> None:
-        early = parcel.send_at - time.monotonic()
-        if early > 0:
-            await asyncio.sleep(early)
-        if time.monotonic() - parcel.leased_at > MAX_WAIT_SECONDS:
-            # Whoever takes it next has a whole lease.
-            self.late.append(parcel)
-            log.warning("webhook_waited_too_long", delivery_id=str(parcel.delivery_id))
-            self._let_go([parcel])
-        else:
-            self._outcomes.put(await post(self._session, parcel))
+    async def _send_all(self, line: Line) -> None:
+        """Send what is in line, one after the other; up to ENDPOINT_CAP tasks do so."""
+        try:
+            while (parcel := line.next()) is not None:
+                early = parcel.send_at - time.monotonic()
+                if early > 0:
+                    await asyncio.sleep(early)
+                if time.monotonic() - parcel.leased_at > MAX_WAIT_SECONDS:
+                    # Whoever takes it next has a whole lease.
+                    log.warning("webhook_waited_too_long", delivery_id=str(parcel.delivery_id))
+                    self._give_up([parcel])
+                    continue
+                outcome = await post(self._session, parcel)
+                self._lines.note(line, outcome)
+                if not outcome.is_success:
+                    # How it goes on is decided where failures are counted, not in this line.
+                    self._give_up(line.take_back())
+                self._outcomes.put(outcome)
+        finally:
+            line.under_way -= 1
+
+    def _give_up(self, parcels: Sequence[Parcel]) -> None:
+        self.late.extend(parcels)
+        self._let_go(parcels)
 
     def _run_database(self) -> None:
         try:
@@ -178,6 +217,8 @@ class Sender:
         """All outcomes there are, as soon as there is one; empty at the end."""
         batch: list[Outcome] = []
         outcome = self._outcomes.get()
+        if sum(self._held.values()) >= MANY and not self._closing:
+            time.sleep(GATHER_SECONDS / 2)
         while outcome is not None:
             batch.append(outcome)
             if len(batch) == RECORD_BATCH or self._outcomes.empty():

@@ -222,14 +222,16 @@ def forget_expired_secrets() -> None:
     RetiredSecret.objects.filter(expires_at__lte=Now()).delete()
 
 
-@transaction.atomic
 def settle_backlogs() -> bool:
     """Go on with one endpoint whose deliveries do not follow its status yet; True when more may be."""
-    stale = Endpoint.objects.select_for_update(skip_locked=True).filter(backlog_stale=True).first()
-    if stale is None:
+    stale = Endpoint.objects.filter(backlog_stale=True)
+    if not stale.exists():
         return False
-    settle(stale.id)
-    return True
+    with transaction.atomic():
+        endpoint = stale.select_for_update(skip_locked=True).first()
+        if endpoint is not None:
+            settle(endpoint.id)
+    return endpoint is not None
 
 
 def _owe_now(found: Delivery, target: Endpoint) -> None:
