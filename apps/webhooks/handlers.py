@@ -42,6 +42,7 @@ def fan_out(events: Sequence[Event]) -> None:
         slots=delivering.fast_slots,
         lease_id=lease.id,
         holder=lease.holder,
+        hands=delivering.sender.hands,
     )
     long = [one for one in made if one.is_last_of_many]
     if long:
@@ -59,6 +60,7 @@ def fan_out(events: Sequence[Event]) -> None:
     parcels = _parcels(fast, wanted, lease)
     transaction.on_commit(partial(delivering.hand_over, lease, parcels))
     if len(fast) < len(made):
+        transaction.on_commit(delivering.look_again)
         wake_on_commit(DELIVER)
 
 
