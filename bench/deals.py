@@ -3,7 +3,7 @@
 `python -m bench.deals [SECONDS]`: 16 connections post deals, then change customers, as fast as they are answered.
 The limit of the deals is pgbench writing the same rows (bench/limit_of_deals.sql), 16 clients too, before and after.
 Then 50 deals a second are posted, whether answered or not, that five endpoints hear of; the time is from a
-deal's `created_at` (PostgreSQL's clock, on this machine) to the arrival of each webhook.
+deal's `created_at` (PostgreSQL's clock, on this machine) to the arrival of each webhook at a process of its own.
 """
 
 import asyncio
@@ -18,11 +18,12 @@ from statistics import mean
 from uuid import uuid4
 
 from bench import pgbench
+from bench.arrivals import Receiver
 from bench.cpu import Usage
 from bench.figures import tell, tell_latencies
 from bench.load import Call, Run, closed_loop, open_loop
 from sandbox.client import Client, read_demo
-from sandbox.receiver import Received, Receiver
+from sandbox.receiver import Received
 
 LIMIT = Path(__file__).with_name("limit_of_deals.sql")
 TABLES = ("deals_deal", "deals_dealitem", "deals_dealhistory", "events_event")
@@ -103,9 +104,9 @@ def heard(url: str, key: str, seconds: float) -> list[float]:
         run = asyncio.run(open_loop(url, key, seconds, RATE, a_deal))
         expected = len(run.latencies) * ENDPOINTS
         until = time.monotonic() + PATIENCE_SECONDS
-        while len(receiver.received) < expected:
+        while receiver.count < expected:
             if time.monotonic() > until:
-                sys.exit(f"{len(receiver.received)} of {expected} webhooks came.")
+                sys.exit(f"{receiver.count} of {expected} webhooks came.")
             time.sleep(0.1)
         return [call.at + offset - made(call) for call in receiver.received]
 

@@ -33,6 +33,7 @@ from django.db import connection, transaction  # noqa: E402
 from apps.accounts.models import Account  # noqa: E402
 from apps.common import clock  # noqa: E402
 from apps.common.actor import system  # noqa: E402
+from apps.common.garbage import spare_what_is_loaded  # noqa: E402
 from apps.common.ids import uuid7  # noqa: E402
 from apps.events.dispatch import dispatch, stamp  # noqa: E402
 from apps.events.models import Consumer, Event  # noqa: E402
@@ -96,12 +97,13 @@ def answer(port: Any) -> None:
 
 def main(count: int = 4000) -> None:
     call_command("migrate", verbosity=0)
+    spare_what_is_loaded()  # as workers do
     context = multiprocessing.get_context("spawn")
     port = context.Queue()
     receiver = context.Process(target=answer, args=(port,), daemon=True)
     receiver.start()
     try:
-        base = f"http://127.0.0.1:{port.get(timeout=30)}"
+        base = f"http://127.0.0.1:{port.get(timeout=120)}"
         for endpoints in (1, 1000):
             targets = make_endpoints(base, endpoints)
             body = draft_body(targets[0].account_id)

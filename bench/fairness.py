@@ -22,6 +22,7 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402 - needs the settings
 
+from apps.common.garbage import spare_what_is_loaded  # noqa: E402
 from apps.events.dispatch import dispatch  # noqa: E402
 from apps.webhooks.delivering import delivering  # noqa: E402
 from apps.webhooks.models import Attempt, Due, Endpoint, Pace  # noqa: E402
@@ -49,12 +50,13 @@ def answer(ports: Any) -> None:
 
 def main(rounds: int = 30) -> None:
     call_command("migrate", verbosity=0)
+    spare_what_is_loaded()  # as workers do
     context = multiprocessing.get_context("spawn")
     ports = context.Queue()
     receiver = context.Process(target=answer, args=(ports,), daemon=True)
     receiver.start()
     try:
-        good, pit = (f"http://127.0.0.1:{port}" for port in ports.get(timeout=30))
+        good, pit = (f"http://127.0.0.1:{port}" for port in ports.get(timeout=120))
         for is_hard in (False, True, False, True):
             targets = make_endpoints(good, ENDPOINTS)
             if is_hard:

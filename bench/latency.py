@@ -1,8 +1,8 @@
 """How long after a POST is answered its webhook arrives, against what `make run` started.
 
 `python -m bench.latency [COUNT]` posts deals one after the other on an otherwise idle machine and waits
-for each signed webhook. The limit printed beside it is a bare POST to the same receiver, signed in the
-same way, from this process: what the network and the receiver cost by themselves.
+for each signed webhook, which a process of its own receives. The limit printed beside it is a bare POST to the same
+receiver, signed in the same way, from this process: what the network and the receiver cost by themselves.
 """
 
 import http.client
@@ -16,9 +16,10 @@ from uuid import uuid4
 
 from standardwebhooks import Webhook
 
+from bench.arrivals import Receiver
 from bench.figures import tell_latencies
 from sandbox.client import Client, read_demo
-from sandbox.receiver import Received, Receiver
+from sandbox.receiver import Received
 
 PATIENCE_SECONDS = 15.0
 
