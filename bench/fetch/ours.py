@@ -3,11 +3,11 @@
 It has loaded what a worker has when it is ready, so that its memory is that of a worker which reads.
 """
 
-import os
-
 import django
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.worker"
+from config.worker import take_settings
+
+take_settings()
 django.setup()
 
 from apps.common.garbage import spare_what_is_loaded  # noqa: E402 - needs the settings
