@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,9 +46,9 @@ from apps.datafetch.services.streams import create_stream  # noqa: E402
 from bench import figures  # noqa: E402
 from bench.fetch import serving  # noqa: E402
 from bench.measuring import Cost, children, family_seconds, stat, told  # noqa: E402
+from bench.peers.environment import peer_python  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-PEERS = ROOT / "bench" / "requirements-peers.txt"
 SHARE = 50_000  # records that processor seconds are told for
 TABLES = ("record", "page", "run", "schemaversion")
 
@@ -64,7 +63,7 @@ class Measured(NamedTuple):
 def main(count: int = 200_000, served: int = 1_000_000, rounds: int = 3) -> None:
     call_command("migrate", verbosity=0)
     account = Account.objects.create(slug=f"bench-{uuid7()}", name="Bench")
-    peer = peer_python()
+    peer = peer_python("dlt")
     with remote_api(count) as base:
         found: defaultdict[str, list[Measured]] = defaultdict(list)
         for number in range(rounds):
@@ -108,22 +107,6 @@ def remote_api(count: int) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
         finally:
             server.terminate()
-
-
-def peer_python() -> str | None:
-    """The interpreter of an environment with dlt; None, and a word about it, where there can be none."""
-    folder = ROOT / "var" / "bench-peers"  # kept: DATA_DIR is thrown away
-    python = folder / "bin" / "python"
-    try:
-        if not python.exists():
-            venv.create(folder, with_pip=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "-r", str(PEERS)]
-        subprocess.run(install, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", "") or str(error)
-        print(f"SKIPPED: dlt cannot be installed: {said.strip().splitlines()[-1]}", flush=True)
-        return None
-    return str(python)
 
 
 def alone(module: str, *arguments: str, python: str = sys.executable) -> Measured:
