@@ -37,7 +37,9 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with ThreadPoolExecutor(1) as threads:  # files and tables have nothing to do with each other
+        with ThreadPoolExecutor(
+            1
+        ) as threads:  # files and tables have nothing to do with each other
             collected = threads.submit(self._collect_static)
             self._migrate()
         collected.result()
