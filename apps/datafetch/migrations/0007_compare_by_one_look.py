@@ -1,10 +1,9 @@
 from django.db import migrations
 
-# As datafetch_compare, which processes of the version before still call: the last version of this file's
-# predecessor is dropped by the next release. Takes keys and hashes (16 bytes each, one after the other) of a
-# page's records and tells of each by a letter whether it is n(ew), c(hanged) or -, as it was; what changed ones
-# replace is superseded. The caller holds the lock of the stream's progress row and writes the new versions
-# with `moment`.
+# Takes keys and hashes (16 bytes each, one after the other) of a page's records and tells of each by a letter
+# whether it is n(ew), c(hanged) or -, as it was; what changed ones replace is superseded. The caller holds the
+# lock of the stream's progress row and writes the new versions with `moment`. datafetch_compare stays for
+# processes of the version before; the next release drops it.
 #
 # All keys are looked for by one scan of the index, in their order. A table that has just grown is taken for
 # small, and a plan is kept by its session: but without sorts there is one index left that has the order asked
