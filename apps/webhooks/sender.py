@@ -101,18 +101,18 @@ class Sender:
         loop.call_soon_threadsafe(self._launch, parcels)
 
     def wait_for_room(self, seen: int, seconds: float, is_asked: Callable[[], bool]) -> bool:
-        """Wait for an outcome to be recorded, for `seconds` at most, and then shortly until half of what it
-        holds is, so that the next claim is for many; not at all once `is_asked`. False, at once, when it
-        holds nothing, and has recorded nothing since `recorded` was `seen`."""
+        """Wait for an outcome to be recorded or to be asked, for `seconds` at most, and then shortly until half
+        of what it holds is recorded, so that the next claim is for many. False, at once, when it holds
+        nothing, and has recorded nothing since `recorded` was `seen`."""
         with self._changed:
             held, start = sum(self._held.values()), self._recorded
             if not held:
                 return start != seen
 
             def has_room(count: int) -> bool:
-                return self._closing or is_asked() or self._recorded - start >= count
+                return self._closing or self._recorded - start >= count
 
-            if self._changed.wait_for(lambda: has_room(1), seconds):
+            if self._changed.wait_for(lambda: has_room(1) or is_asked(), seconds):
                 self._changed.wait_for(lambda: has_room(held // 2), GATHER_SECONDS)
             return True
 
