@@ -1,6 +1,8 @@
 """Transactions that PostgreSQL ends for the sake of others are run again."""
 
 import functools
+import random
+import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -12,6 +14,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_ATTEMPTS = 3
+# Before another attempt, so that who won comes to an end: two that start again at once meet again.
+PAUSE_SECONDS = (0.01, 0.03)
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +34,7 @@ def retried(service: Callable[P, T]) -> Callable[P, T]:
                 if not lost or attempt == MAX_ATTEMPTS or connection.in_atomic_block:
                     raise
                 log.warning("transaction_retried", service=service.__name__, error=repr(error))
+                time.sleep(attempt * random.uniform(*PAUSE_SECONDS))  # noqa: S311 - no secret
         raise AssertionError("unreachable")
 
     return run
