@@ -5,7 +5,8 @@ lines out of 1,000 products, then orders of one hot product. The limit, in the s
 writing the same rows with one prepared statement (bench/limit_of_orders.sql), 16 clients too, before and
 after ours. Client, web, workers and PostgreSQL share the machine. What each process burns for an order
 is printed too: on a machine with other work it says more than the rate. CPU counts until the events
-of the orders have been dispatched.
+of the orders have been dispatched. Last, RATE orders a second are placed, whether answered or not: how long
+an order takes where not as many come as can.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ import psycopg
 from bench import pgbench
 from bench.cpu import Usage
 from bench.figures import tell, tell_latencies
-from bench.load import Call, Run, closed_loop
+from bench.load import Call, Run, closed_loop, open_loop
 from config.settings.env import DATABASE_URL
 from sandbox.client import ApiError, Client, read_demo
 
@@ -31,6 +32,7 @@ PRODUCTS = 1000
 STOREFRONT = "bench"
 PLENTY = 1_000_000_000
 WARM_UP_SECONDS = 2.0
+RATE = 200
 LIMIT = Path(__file__).with_name("limit_of_orders.sql")
 TABLES = ("stock", "order", "orderline", "stockmovement", "orderchange")
 
@@ -46,6 +48,8 @@ def main(seconds: float = 10.0) -> None:
         cold = compare("cold", seconds, url, shop["api_key"], two_of_many, products=PRODUCTS)
         hot = compare("hot", seconds, url, shop["api_key"], the_hot_one, products=1)
     tell("POST /orders, hot beside cold", hot.per_second, "/s", cold.per_second)
+    steady = asyncio.run(open_loop(url, shop["api_key"], seconds, RATE, order_of(two_of_many)))
+    tell_latencies(f"POST /orders at {RATE}/s", steady.latencies)
 
 
 def compare(
@@ -94,13 +98,18 @@ def the_hot_one() -> Items:
 
 
 def place(url: str, key: str, seconds: float, basket: Callable[[], Items]) -> Run:
-    """Place orders for so many seconds."""
+    """Place orders for so many seconds, each connection the next when the last is answered."""
+    return asyncio.run(closed_loop(url, key, seconds, order_of(basket)))
+
+
+def order_of(basket: Callable[[], Items]) -> Callable[[], Call]:
+    """Makes calls that each place what `basket` fills."""
 
     def order() -> Call:
         body = {"storefront": STOREFRONT, "customer_id": "customer-1", "items": basket()}
         return Call("POST", "/orders", body)
 
-    return asyncio.run(closed_loop(url, key, seconds, order))
+    return order
 
 
 @contextmanager
