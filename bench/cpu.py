@@ -42,7 +42,7 @@ class Usage(dict[str, float]):
                 children = _children()
                 for child in children[supervisor]:
                     if name := _name(child):
-                        usage[name] = sum(_stat(pid)[1] for pid in _family(child, children))
+                        usage[name] = sum(_seconds(pid) for pid in _family(child, children))
         return usage
 
     def since(self, before: "Usage") -> "Usage":
@@ -83,6 +83,14 @@ def _stat(pid: int) -> tuple[int, float]:
     """The parent of a process, and its seconds of CPU, those of children that ended included."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[1]), sum(map(int, fields[11:15])) / _TICKS
+
+
+def _seconds(pid: int) -> float:
+    """0 for one that has just ended: its parent has them now."""
+    try:
+        return _stat(pid)[1]
+    except OSError:
+        return 0.0
 
 
 def _name(pid: int) -> str | None:
