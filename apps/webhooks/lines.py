@@ -95,7 +95,7 @@ class Lines:
         """For any thread: the hands of endpoints that were busy within the last second."""
         recent = time.monotonic() - HAND_REMEMBERED_SECONDS
         found: dict[UUID, int] = {}
-        for endpoint_id, (hand, at) in list(self._hands.items()):
+        for endpoint_id, (hand, at) in self._hands.copy().items():  # in one go: the loop adds to it
             if at < recent:
                 self._hands.pop(endpoint_id, None)
             elif hand > ENDPOINT_CAP:
