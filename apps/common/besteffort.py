@@ -87,8 +87,10 @@ def ask(*command: Any) -> Any:
 
 def _connection() -> Any:
     if _kept.client is not client():
+        # As the pool makes them, but not counted by it: it would not see when a thread ends.
+        pool = client().connection_pool
+        _kept.connection = pool.connection_class(**pool.connection_kwargs)
         _kept.client = client()
-        _kept.connection = client().connection_pool.make_connection()
     return _kept.connection
 
 
