@@ -44,8 +44,8 @@ def make_deliveries(
 ) -> list[Made]:
     """Make the deliveries of some events for their first `limit` endpoints after `after`.
 
-    At most `slots` of them are leased to `holder`, under `lease_id`, of an endpoint no more than `hands` say. `is_last_of_many` marks the last delivery made
-    of an event that has more endpoints.
+    At most `slots` of them are leased to `holder`, under `lease_id`, of an endpoint no more than `hands` say.
+    `is_last_of_many` marks the last delivery made of an event that has more endpoints.
     """
     with connection.cursor() as cursor:
         cursor.execute(
