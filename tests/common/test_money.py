@@ -49,6 +49,7 @@ def test_an_active_currency_is_one(code: str) -> None:
     assert is_currency(code)
 
 
+# In ISO 4217 XAU is gold and XXX no currency at all; DEM is past.
 @pytest.mark.parametrize("code", ["", "eur", "EU", "EURO", "XAU", "XXX", "DEM", "ZZZ", "€"])
 def test_anything_else_is_no_currency(code: str) -> None:
     assert not is_currency(code)

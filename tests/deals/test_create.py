@@ -92,7 +92,11 @@ ITEM = {"name": "Chair", "price": 1}
         ({"total_price": True}, "/total_price", "invalid"),
         ({"total_price": None}, "/total_price", "null"),
         ({"currency": "EURO"}, "/currency", "unknown_currency"),
-        ({"currency": "XXX"}, "/currency", "unknown_currency"),
+        (
+            {"currency": "XXX"},
+            "/currency",
+            "unknown_currency",
+        ),  # XXX: what ISO 4217 writes for no currency
         ({"currency": "eur"}, "/currency", "unknown_currency"),
         ({"name": ""}, "/name", "blank"),
         ({"name": "x" * 201}, "/name", "max_length"),

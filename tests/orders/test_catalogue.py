@@ -35,7 +35,7 @@ def test_a_storefront_can_be_read_and_changed(shop: Shop) -> None:
         ({"code": "a\n"}, None),
         ({"code": ""}, "/code"),
         ({"currency": "EURO"}, "/currency"),
-        ({"currency": "XXX"}, "/currency"),
+        ({"currency": "XXX"}, "/currency"),  # XXX: what ISO 4217 writes for no currency
         ({"reservation_minutes": 0}, "/reservation_minutes"),
         ({"reservation_minutes": 10**12}, "/reservation_minutes"),
         ({"reservation_minutes": 1.5}, "/reservation_minutes"),
