@@ -1,4 +1,4 @@
-"""The way of a call of the API through Django: past what only pages need (docs/adr/0032)."""
+"""The way of a call of the API through Django: past what only pages need (docs/adr/0037)."""
 
 from collections.abc import Callable
 from typing import cast
