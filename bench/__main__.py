@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -100,6 +101,7 @@ class Session:
 
     def _run(self, case: Case, environment: dict[str, str]) -> None:
         print(f"\n{case.name}", flush=True)
+        start = time.monotonic()
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as log:
             command = case.command(is_short=self._is_short)
             if has_succeeded(command, environment | {LOG: log.name}):
@@ -107,6 +109,7 @@ class Session:
             else:
                 print(f"{case.name} FAILED", flush=True)
                 self.failed.append(case.name)
+        print(f"    {case.name} took {time.monotonic() - start:.0f} s", flush=True)
 
 
 def main(arguments: Sequence[str]) -> None:
