@@ -203,6 +203,8 @@ def test_what_is_in_line_behind_a_failure_is_given_back_untried(
     delivering.deliver()  # as it is woken to do
     assert delivering.sender.wait_until_empty(20)
 
-    assert Attempt.objects.count() == MIN_FAILURES, "and then it is given a rest"
+    # Then it is given a rest. The tenth failure may be recorded while others are under way: a claim that does not
+    # see it yet leaves no more than the cap under a lease, beside at most nine failures that are recorded.
+    assert MIN_FAILURES <= Attempt.objects.count() < MIN_FAILURES + ENDPOINT_CAP
     assert Due.objects.filter(lease_id__isnull=False).count() == 0
     assert not Due.objects.filter(claims__gt=0).exists()
