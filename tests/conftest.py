@@ -19,6 +19,7 @@ from apps.accounts.enums import ROOMS
 from apps.accounts.models import Account
 from apps.accounts.services import IssuedKey, issue_key
 from tests.support import ApiClient, Receiver
+from tests.support.emptying import empty_instead_of_truncating
 from tests.support.isolation import forget_everything, own_sender
 from tests.support.outages import be_patient
 
@@ -45,6 +46,7 @@ def pytest_configure() -> None:
     if "tests.environment" not in sys.modules:
         raise pytest.UsageError("Add `-p tests.environment`, as pyproject.toml does.")
     be_patient()
+    empty_instead_of_truncating()
     settings.STATIC_ROOT = None
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
@@ -53,8 +55,10 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
+def _fresh(request: pytest.FixtureRequest) -> Iterator[None]:
     """Nothing that an earlier test left in Redis or in this process's memory is there."""
+    if "transactional_db" in request.fixturenames or request.node.get_closest_marker("django_db"):
+        request.getfixturevalue("db")  # emptied afterwards: the sender has recorded all it will
     forget_everything()
     with own_sender():
         yield

@@ -4,12 +4,16 @@ import threading
 import urllib.request
 
 import pytest
+from django.apps import apps
 from django.conf import settings
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 
 from apps.accounts.models import Account
 from tests.conftest import MakeAccount, MakeClient
-from tests.support import Answer, Receiver, background, concurrently, wait_until
+from tests.support import Answer, ApiClient, Receiver, background, concurrently, wait_until
+from tests.support.emptying import delete_rows
 
 
 def test_an_api_client_calls_with_a_key_of_its_own(api: MakeClient) -> None:
@@ -46,6 +50,21 @@ def test_an_error_in_a_thread_is_raised_in_the_test() -> None:
 
     with pytest.raises(ValueError, match="0"):
         concurrently(2, fail)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_written_in_real_transactions_is_deleted_even_from_ledgers(
+    someone: ApiClient,
+) -> None:
+    product = {"sku": "MUG", "name": "Mug", "price": 1, "currency": "EUR", "stock": 5}
+    assert someone.post("/api/v1/products", product).status_code == 201
+    permissions = Permission.objects.count()
+
+    delete_rows()
+
+    left = [model for model in apps.get_models() if model.objects.exists()]
+    assert left == [Permission, ContentType]
+    assert Permission.objects.count() == permissions > 0
 
 
 def test_work_in_the_background_runs_beside_the_test() -> None:
