@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
@@ -20,7 +20,7 @@ from apps.common import besteffort, clock
 from tests.conftest import MakeClient
 from tests.support import ApiClient, wait_until
 from tests.support.isolation import forget_everything
-from tests.support.outages import frozen, redis_at, refused
+from tests.support.outages import frozen, redis_at, refused, tries
 from tests.support.problems import assert_problem
 from tests.support.process import OtherProcess
 
@@ -121,10 +121,14 @@ class TestInAnotherProcess:
 
 
 def test_a_key_that_expires_is_refused_from_that_moment_on(api: MakeClient) -> None:
-    client = api(expires_at=clock.now() + timedelta(seconds=0.4))
-    assert client.get(ME).status_code == 200
+    for lifetime in (0.3, 3, 20):  # on a busy machine a short one is over before the call
+        client = api(expires_at=clock.now() + timedelta(seconds=lifetime))
+        if client.get(ME).status_code == 200:
+            break
+    else:
+        pytest.fail("a key that has not expired is refused")
 
-    wait_until(lambda: client.get(ME).status_code == 401, seconds=2)
+    wait_until(lambda: client.get(ME).status_code == 401)
 
 
 def test_a_rotated_key_works_on_for_its_overlap(client: ApiClient) -> None:
@@ -176,13 +180,12 @@ def test_without_redis_keys_are_checked_all_the_same(
     client: ApiClient, state: Callable[[], AbstractContextManager[str]]
 ) -> None:
     with state() as url, redis_at(url):
-        started = time.monotonic()
-        answers = [client.get(ME) for _ in range(5)]
-        took = time.monotonic() - started
+        answers: list[Any] = []
+        asked = tries(lambda: answers.extend(client.get(ME) for _ in range(5)))
 
         assert [answer.status_code for answer in answers] == [200] * 5
         assert all("RateLimit" not in answer.headers for answer in answers)
-        assert took < 0.5
+        assert asked == 1, "and that costs a tenth of a second, see tests/common/test_wakeups.py"
 
         ApiKey.objects.filter(pk=client.key.pk).update(revoked_at=Now())
         assert_refused(client.get(ME))

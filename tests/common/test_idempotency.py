@@ -1,7 +1,6 @@
 """Idempotency-Key: a POST that is sent again has one effect, and the same answer."""
 
 import contextlib
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -145,16 +144,13 @@ def test_while_the_first_is_in_flight_the_second_is_told_so_at_once(someone: Api
         with background(lambda: someone.post(KEYS, BODY, idempotency_key="k")) as first:
             wait_until(somebody_waits_for_a_lock)
 
-            started = time.monotonic()
             second = someone.post(KEYS, BODY, idempotency_key="k")
-            took = time.monotonic() - started
 
-            assert not first.done()
+            assert not first.done(), "so the second has not waited for it"
             lock.close()
 
     assert first.result().status_code == 201
     assert_problem(second, 409, "request_in_flight")
-    assert took < 1
     again = someone.post(KEYS, BODY, idempotency_key="k")
     assert again.headers["Idempotent-Replayed"] == "true"
     assert keys_of(someone) == 1
