@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,9 @@ class Receiver:
         """Those to one path."""
         return [request for request in self.requests if request.path == path]
 
-    def wait_for(self, n: int, seconds: float = 5.0, *, path: str | None = None) -> list[Received]:
+    def wait_for(
+        self, n: int, seconds: float = PATIENCE_SECONDS, *, path: str | None = None
+    ) -> list[Received]:
         """The requests (to `path`), once there are at least n; AssertionError when they do not come."""
 
         def arrived() -> list[Received]:

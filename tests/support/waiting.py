@@ -7,9 +7,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL_SECONDS = 0.005
+PATIENCE_SECONDS = 30.0  # for what takes milliseconds, on a machine that has a lot else to do
 
 
-def wait_until(predicate: Callable[[], T], *, seconds: float = 5.0, what: str = "") -> T:
+def wait_until(
+    predicate: Callable[[], T], *, seconds: float = PATIENCE_SECONDS, what: str = ""
+) -> T:
     """The first truthy value of `predicate`; AssertionError when none comes within `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := predicate()):
