@@ -233,9 +233,10 @@ def test_a_dead_and_a_tar_pit_endpoint_do_not_stop_the_others(
             wait_until(
                 lambda: Delivery.objects.filter(status="delivered").count() == 200, seconds=20
             )
+            tried = Attempt.objects.filter(delivery__endpoint=dead)
+            wait_until(lambda: tried.count() >= MIN_FAILURES, seconds=20)  # then it is given a rest
+            wait_until(lambda: stuck() >= ENDPOINT_CAP, seconds=20)
             assert stuck() == ENDPOINT_CAP
-            tried = Delivery.objects.filter(endpoint=dead, attempt_count=1)
-            assert tried.count() >= MIN_FAILURES, "and then it is given a rest"
             delivering.sender.close()
 
     assert {one.status for one in Delivery.objects.filter(endpoint__in=healthy)} == {"delivered"}
