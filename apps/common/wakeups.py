@@ -11,7 +11,7 @@ from typing import Any
 
 from celery import current_app
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from kombu import Connection, Producer
 
 from apps.common import besteffort
@@ -31,7 +31,10 @@ def wake(job: str) -> None:
 
 def wake_on_commit(job: str) -> None:
     """Like `wake`, once the current transaction has committed."""
-    transaction.on_commit(lambda: wake(job))
+    if connection.in_atomic_block:
+        transaction.on_commit(lambda: wake(job))
+    else:  # `on_commit` would open a connection to find that out
+        wake(job)
 
 
 def hold(job: str) -> None:

@@ -4,8 +4,11 @@ import tempfile
 import tracemalloc
 
 import pytest
-from django.db import connection
+from django.db import DataError, connection, transaction
 
+from apps.common.ids import uuid7
+from apps.common.models import JobRun
+from apps.common.postgresql.prepared import prepared_cursor
 from tests.support import holding
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,3 +62,50 @@ def test_large_statements_are_not_kept() -> None:
         tracemalloc.stop()
 
     assert held < 2_000_000
+
+
+def test_a_hot_statement_takes_a_connection_for_itself_alone() -> None:
+    connection.close()
+    with prepared_cursor() as cursor:
+        cursor.execute("SELECT $1::int + 1", [1])
+        assert cursor.fetchone() == (2,)
+
+    assert connection.connection is None
+    pool = connection.pool  # type: ignore[attr-defined]
+    stats = pool.get_stats()
+    assert stats["pool_available"] == stats["pool_size"]
+
+
+def test_a_hot_statement_belongs_to_the_transaction_around_it() -> None:
+    name = str(uuid7())
+    with transaction.atomic():
+        with prepared_cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO common_jobrun (name, is_on, error) VALUES ($1, true, '')"
+                " RETURNING name",
+                [name],
+            )
+            assert cursor.fetchone() == (name,)
+        transaction.set_rollback(True)
+
+    assert not JobRun.objects.filter(name=name).exists()
+
+
+def test_what_a_hot_statement_is_asked_may_be_of_another_type_each_time() -> None:
+    with prepared_cursor() as cursor:
+        for value in (1, 100_000, 10**12, None, "text", uuid7()):
+            cursor.execute("SELECT ($1::text)", [value if value is None else str(value)])
+            assert cursor.fetchone() == (None if value is None else str(value),)
+        for number in (1, 100_000, 10**12):
+            cursor.execute("SELECT $1::bigint", [number])
+            assert cursor.fetchone() == (number,)
+
+
+def test_a_hot_statement_that_fails_leaves_its_connection_usable() -> None:
+    connection.close()
+    with pytest.raises(DataError), prepared_cursor() as cursor:
+        cursor.execute("SELECT 1 / $1::int", [0])
+
+    with prepared_cursor() as cursor:
+        cursor.execute("SELECT 1 / $1::int", [1])
+        assert cursor.fetchone() == (1,)

@@ -6,12 +6,12 @@ connection that has something to say is asked.
 """
 
 import select
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.postgresql import base
-from django.db.backends.utils import CursorWrapper
-from psycopg import Cursor, OperationalError
+from psycopg import OperationalError
 from psycopg_pool import ConnectionPool
 
 # psycopg keeps the text of so many statements of a connection, those of Django's cursors too, which hold all
@@ -19,21 +19,21 @@ from psycopg_pool import ConnectionPool
 KEPT_STATEMENTS = 8
 
 
-def prepared_cursor() -> CursorWrapper:
-    """A cursor for a hot statement: PostgreSQL gets its text once per connection and then only the
-    arguments. To prepare it takes one round trip; the types of its arguments must not vary."""
-    database = connections[DEFAULT_DB_ALIAS]
-    database.ensure_connection()
-    cursor: Any = Cursor(database.connection)
-    return CursorWrapper(cursor, database)
-
-
 class DatabaseWrapper(base.DatabaseWrapper):
     """See the module."""
 
     def get_new_connection(self, conn_params: Any) -> Any:
+        return self._living(partial(super().get_new_connection, conn_params))
+
+    def borrow(self) -> Any:
+        """A connection of the pool that is not this thread's; give it back."""
+        if self.pool.closed:  # nothing else has opened it yet
+            self.pool.open()
+        return self._living(self.pool.getconn)
+
+    def _living(self, take: Callable[[], Any]) -> Any:
         while True:
-            connection = super().get_new_connection(conn_params)
+            connection = take()
             connection.prepared_max = KEPT_STATEMENTS
             if not self.pool or _is_silent(connection):
                 return connection

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, models
 
 from apps.common.actor import Actor
-from apps.common.postgresql.base import prepared_cursor
+from apps.common.postgresql.prepared import prepared_cursor
 from apps.common.wakeups import wake_on_commit
 from apps.crm.enums import SyncState
 from apps.crm.errors import CustomerNotFound
@@ -74,23 +74,23 @@ _COLUMNS = ", ".join(
 _READ = f"""
 SELECT clock_timestamp(), t.digest, {_COLUMNS}
   FROM (SELECT coalesce(
-          (SELECT nullif(token_digest, '') FROM crm_connection WHERE id = %(account)s), %(digest)s)
+          (SELECT nullif(token_digest, '') FROM crm_connection WHERE id = $1), $3)
        ) AS t(digest)
   LEFT JOIN crm_portal p
-    ON t.digest <> '' AND p.key = encode(sha256(convert_to(%(address)s || t.digest, 'UTF8')), 'hex')
+    ON t.digest <> '' AND p.key = encode(sha256(convert_to($4 || t.digest, 'UTF8')), 'hex')
   LEFT JOIN (crm_customer c JOIN crm_contact k ON k.id = c.id)
-    ON c.account_id = %(account)s AND c.id = %(customer)s AND c.erased_at IS NULL
+    ON c.account_id = $1 AND c.id = $2 AND c.erased_at IS NULL
 """  # noqa: S608 - the columns' names are the models'
 
 
 def look(account_id: UUID, customer_id: UUID | None = None) -> Seen:
     """The customer, if the account has it, and all else that is told of it."""
-    values = {
-        "account": account_id,
-        "customer": customer_id and str(customer_id),
-        "digest": environment_digest(),
-        "address": f"{settings.HUBSPOT_BASE_URL}\n",
-    }
+    values = [
+        account_id,
+        customer_id and str(customer_id),
+        environment_digest(),
+        f"{settings.HUBSPOT_BASE_URL}\n",
+    ]
     with prepared_cursor() as cursor:
         cursor.execute(_READ, values)
         at, digest, *rest = cursor.fetchone()
@@ -140,7 +140,8 @@ def _write(call: str, first: list[Any], customer: Customer, event: Draft) -> Cus
         event.occurred_at,
     ]
     with prepared_cursor() as cursor:
-        cursor.execute(f"{call}({', '.join(['%s'] * len(values))})", values)
+        places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+        cursor.execute(f"{call}({places})", values)
         (is_written,) = cursor.fetchone()
     if not is_written:
         return None

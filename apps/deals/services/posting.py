@@ -14,7 +14,7 @@ from apps.common.actor import Actor
 from apps.common.idempotency import KEPT_SECONDS, Retryable, in_flight
 from apps.common.ids import uuid7
 from apps.common.models import IdempotencyKey
-from apps.common.postgresql.base import prepared_cursor
+from apps.common.postgresql.prepared import prepared_cursor
 from apps.common.wakeups import wake_on_commit
 from apps.deals.events.deals import DEAL_CREATED, deal_changes, for_buyers
 from apps.deals.models import Deal
@@ -58,7 +58,7 @@ def store(deal: Deal, *, actor: Actor, retry: Retry | None) -> Answered | None:
     with prepared_cursor() as cursor:
         cursor.execute(
             "SELECT outcome, at, status, fingerprint, body, location"
-            " FROM deals_post_v1(%s, %s, %s, %s)",
+            " FROM deals_post_v1($1, $2, $3, $4)",
             [orjson.dumps(content).decode(), payload.decode(), body.decode(), KEPT_SECONDS],
         )
         outcome, at, *row = cursor.fetchone()

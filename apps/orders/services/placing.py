@@ -19,7 +19,7 @@ from apps.common.errors import Unavailable
 from apps.common.idempotency import KEPT_SECONDS, Retryable, in_flight
 from apps.common.ids import uuid7
 from apps.common.models import IdempotencyKey
-from apps.common.postgresql.base import prepared_cursor
+from apps.common.postgresql.prepared import prepared_cursor
 from apps.common.retries import retried
 from apps.events.publishing import DISPATCH
 from apps.orders.services.building import Catalogue, NewOrder, Placed, build, document, refuse
@@ -90,7 +90,7 @@ def _read(
     cursor.execute(
         "SELECT at, number, storefront::text, products::text,"
         " status, fingerprint, body, location"
-        " FROM orders_read_for_placing_v2(%s, %s, %s, %s, %s)",
+        " FROM orders_read_for_placing_v2($1, $2, $3, $4, $5)",
         [account_id, wanted.storefront, wanted.items.skus, key, KEPT_SECONDS],
     )
     at, number, storefront, products, *answer = cursor.fetchone()
@@ -110,7 +110,7 @@ def _write(
         body = answer.pop("body")
         content["answer"] = {"id": uuid7(), "lock_name": retry.asked.lock_name, **answer}
     cursor.execute(
-        "SELECT outcome, available::text FROM orders_place_v2(%s, %s, %s, %s)",
+        "SELECT outcome, available::text FROM orders_place_v2($1, $2, $3, $4)",
         [orjson.dumps(content).decode(), payload, body, KEPT_SECONDS],
     )
     outcome, available = cursor.fetchone()

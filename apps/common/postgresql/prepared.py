@@ -1,0 +1,93 @@
+"""Hot statements: prepared once per connection, and run past the cursors of Django and psycopg, which make all that
+they need anew for each statement (docs/adr/0031)."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, cast
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.utils import CursorWrapper
+from psycopg import Connection
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus, TransactionStatus
+
+from apps.common.postgresql.base import DatabaseWrapper
+
+_KEPT = "tradepost_prepared"  # the attribute of a connection of psycopg
+
+
+class prepared_cursor:  # noqa: N801 - called as the function that it stands for
+    """A cursor for hot statements that answer one row. PostgreSQL gets their text, with $1 for the first
+    argument, once per connection, which is one more round trip, and then only the arguments.
+
+    A thread that has no connection at the time takes one for the block alone: from the pool, in autocommit.
+    """
+
+    def __enter__(self) -> CursorWrapper:
+        database = cast(DatabaseWrapper, connections[DEFAULT_DB_ALIAS])
+        self._borrowed = None
+        if database.connection is None and not database.in_atomic_block and database.pool:
+            with database.wrap_database_errors:
+                self._borrowed = database.borrow()
+                if not self._borrowed.autocommit:
+                    self._borrowed.autocommit = True
+        else:
+            database.ensure_connection()
+        cursor: Any = _kept(self._borrowed or database.connection)
+        return CursorWrapper(cursor, database)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._borrowed is not None:
+            self._borrowed._pool.putconn(self._borrowed)
+
+
+class PreparedCursor:
+    """What `CursorWrapper` wraps, one for each connection: it knows which statements are prepared there, and how
+    their values are written and read. For statements that answer one row."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._connection = connection
+        self._adapter = Transformer(connection)
+        self._names: dict[tuple[str, tuple[int, ...]], bytes] = {}
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
+        """Raises psycopg's errors, as its own cursors do."""
+        adapter, wire = self._adapter, self._connection.pgconn
+        dumped: Any = adapter.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        types = adapter.types or ()
+        name = self._names.get((sql, types)) or self._prepare(sql, types)
+        if wire.transaction_status == TransactionStatus.IDLE and not self._connection.autocommit:
+            self._check(wire.exec_(b"BEGIN"))
+        result = wire.exec_prepared(name, dumped, adapter.formats)
+        self._check(result)
+        adapter.set_pgresult(result)
+
+    def fetchone(self) -> tuple[Any, ...]:
+        """The row that the statement has answered, once."""
+        row = self._adapter.load_row(0, tuple)
+        self._adapter.set_pgresult(None)
+        return row
+
+    def _prepare(self, sql: str, types: tuple[int, ...]) -> bytes:
+        name = b"tradepost_%d" % len(self._names)
+        self._check(self._connection.pgconn.prepare(name, sql.encode(), types))
+        self._names[sql, types] = name
+        return name
+
+    def _check(self, result: Any) -> None:
+        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            raise error_from_result(result)
+
+
+def _kept(connection: Connection[Any]) -> PreparedCursor:
+    kept: PreparedCursor | None = getattr(connection, _KEPT, None)
+    if kept is None:
+        kept = PreparedCursor(connection)
+        setattr(connection, _KEPT, kept)
+    return kept
