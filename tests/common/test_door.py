@@ -1,10 +1,13 @@
 """Calls of the API pass by the middleware of pages, and are answered as carefully."""
 
 import pytest
+from django.http import Http404
 from django.test import Client
+from django.urls import resolve
 
 from apps.accounts.models import User
 from apps.common.api.door import ApiMiddleware
+from apps.common.ids import uuid7
 from tests.conftest import MakeClient
 from tests.support.problems import assert_problem
 
@@ -46,3 +49,32 @@ def test_what_is_remembered_is_as_much_as_there_are_addresses(api: MakeClient) -
 
     assert list(door._matches) == [ME, "/api/v1/orders"]
     assert list(one.kwargs) == ["order_id"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/orders/{}",
+        "/api/v1/streams/{}/runs/{}",
+        "/api/v1/products/by-sku/{}",
+        "/api/v1/streams/{}/consumers/{}/commit",
+    ],
+)
+def test_a_path_with_ids_leads_where_django_says(path: str) -> None:
+    door = ApiMiddleware(lambda request: pytest.fail("nothing here is a page"))
+
+    for _ in range(3):
+        asked = path.format(uuid7(), uuid7())
+        found, expected = door._match(asked), resolve(asked)
+        assert (found.func, found.kwargs) == (expected.func, expected.kwargs)
+        assert (found.view_name, found.route) == (expected.view_name, expected.route)
+
+
+@pytest.mark.parametrize("around", ["a{}", "{}a", "{}/", "{}{}"])
+def test_what_is_nearly_an_id_is_nowhere(around: str) -> None:
+    door = ApiMiddleware(lambda request: pytest.fail("nothing here is a page"))
+    door._match(f"/api/v1/orders/{uuid7()}")
+
+    with pytest.raises(Http404):
+        door._match("/api/v1/orders/" + around.format(uuid7(), uuid7()))

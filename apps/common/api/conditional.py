@@ -21,7 +21,7 @@ def etag(version: int, *derived: Any) -> str:
 
 def not_modified(request: Request, tag: str) -> HttpResponse | None:
     """A 304 when the caller already has `tag`; asked before anything is serialised."""
-    header = request.headers.get("If-None-Match")
+    header = request._request.META.get("HTTP_IF_NONE_MATCH")
     if header is None:
         return None
     # Proxies that compress mark a tag as weak; here, unlike with If-Match, it still counts.
@@ -39,7 +39,7 @@ def if_match(request: Request) -> frozenset[int] | None:
     None when the caller sets no condition. A tag that is not ours names no version, so a header full of
     such tags is an empty set, which nothing matches.
     """
-    header = request.headers.get("If-Match")
+    header = request._request.META.get("HTTP_IF_MATCH")
     if header is None or header.strip() == "*":
         return None
     versions = (_VERSION.fullmatch(tag) for tag in _tags(header))

@@ -1,7 +1,9 @@
 """The way of a call of the API through Django: past what only pages need (docs/adr/0037)."""
 
+import re
 from collections.abc import Callable
 from typing import cast
+from uuid import UUID
 
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest
@@ -9,6 +11,8 @@ from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch, resolve
 
 PREFIX = "/api/v1/"
+
+_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -25,6 +29,8 @@ class ApiMiddleware:
         self._call = convert_exception_to_response(self._view)
         # Of paths without an id in them: as many as there are in the URLs.
         self._matches: dict[str, ResolverMatch] = {}
+        # Of paths with nothing but ids in them, by what is around these: as many again.
+        self._shapes: dict[tuple[str, ...], ResolverMatch] = {}
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(PREFIX):
@@ -45,7 +51,14 @@ class ApiMiddleware:
         known = self._matches.get(path)
         if known is not None:
             return known
+        shape, ids = tuple(_ID.split(path)), _ID.findall(path)
+        like = self._shapes.get(shape)
+        if like is not None:
+            kwargs = dict(zip(like.kwargs, map(UUID, ids), strict=True))
+            return ResolverMatch(like.func, (), kwargs, like.url_name, route=like.route)
         match = resolve(path)
         if not match.kwargs:
             self._matches[path] = match
+        elif [*match.kwargs.values()] == [UUID(one) for one in ids]:
+            self._shapes[shape] = match
         return match

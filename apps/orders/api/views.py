@@ -166,7 +166,7 @@ class OrderView(ApiView):
     @extend_schema(operation_id="get_order", summary="Get an order", responses={200: ORDER})
     def get(self, request: Request, order_id: UUID) -> HttpResponse:
         account_id = self.principal.account_id
-        if "If-None-Match" in request.headers:
+        if "HTTP_IF_NONE_MATCH" in request._request.META:
             version = selectors.order_version(account_id, order_id)
             if unchanged := not_modified(request, etag(version)):
                 return unchanged
