@@ -10,12 +10,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
+import hiredis
 import structlog
 from django.conf import settings
 from kombu.exceptions import KombuError, OperationalError
 from prometheus_client import Counter
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionFailed
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -75,13 +77,17 @@ def ask(*command: Any) -> Any:
     as long as the answer itself (docs/adr/0031).
     """
     connection = _connection()
-    try:
-        closed = connection.is_connected and connection.can_read()
-    except RedisError:
-        closed = True
-    if closed:  # or it has something to say that nobody asked for
-        connection.disconnect()
-    connection.send_command(*command)
+    packed = [hiredis.pack_command(command)]
+    if connection.is_connected:
+        try:
+            return _answer(connection, packed)
+        except ConnectionFailed:
+            pass  # Redis has closed it since it was last used
+    return _answer(connection, packed)
+
+
+def _answer(connection: Any, packed: list[bytes]) -> Any:
+    connection.send_packed_command(packed, check_health=False)
     return connection.read_response()
 
 
