@@ -23,8 +23,11 @@ class RequestIdMiddleware:
         offered = request.META.get("HTTP_X_REQUEST_ID", "")
         request_id = offered if _ACCEPTABLE.fullmatch(offered) else str(uuid7())
         request.META["tradepost.request_id"] = request_id
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
             response = self.get_response(request)
+        finally:
+            structlog.contextvars.reset_contextvars(**bound)
         response["X-Request-Id"] = request_id
         return response
 
