@@ -340,7 +340,10 @@ def serving(
         finally:
             closing.set()
             server.join()
-            pooled._pools().clear()  # hangs up
+            pooled._pools().clear()  # hangs up, unless an exception still holds a connection
+            for connection in accepted:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
             for thread in threads:
                 thread.join()
 
