@@ -87,7 +87,6 @@ DATABASES: dict[str, dict[str, Any]] = {
         "ENGINE": "apps.common.postgresql",  # looks whether a pooled connection still lives
         "CONN_MAX_AGE": 0,  # the pool keeps connections, not the request
         "OPTIONS": {
-            "prepare_threshold": 0,  # of `prepared_cursor`; Django's own cursors prepare nothing
             "pool": {"min_size": 1, "max_size": env.DATABASE_POOL_SIZE, "timeout": 5},
             # Limits that hold in every process and on every Celery pool, in milliseconds.
             "options": (

@@ -91,6 +91,16 @@ def test_a_hot_statement_belongs_to_the_transaction_around_it() -> None:
     assert not JobRun.objects.filter(name=name).exists()
 
 
+def test_a_rollback_forgets_no_hot_statement() -> None:
+    for _ in range(2):
+        with prepared_cursor() as cursor:
+            cursor.execute("SELECT $1::text", ["here"])
+            assert cursor.fetchone() == ("here",)
+        with transaction.atomic():
+            backend()
+            transaction.set_rollback(True)
+
+
 def test_what_a_hot_statement_is_asked_may_be_of_another_type_each_time() -> None:
     with prepared_cursor() as cursor:
         for value in (1, 100_000, 10**12, None, "text", uuid7()):

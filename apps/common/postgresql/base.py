@@ -14,10 +14,6 @@ from django.db.backends.postgresql import base
 from psycopg import OperationalError
 from psycopg_pool import ConnectionPool
 
-# psycopg keeps the text of so many statements of a connection, those of Django's cursors too, which hold all
-# their values: a hundred of them, its default, may be a hundred megabytes.
-KEPT_STATEMENTS = 8
-
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """See the module."""
@@ -34,7 +30,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _living(self, take: Callable[[], Any]) -> Any:
         while True:
             connection = take()
-            connection.prepared_max = KEPT_STATEMENTS
             if not self.pool or _is_silent(connection):
                 return connection
             try:

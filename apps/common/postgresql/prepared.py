@@ -49,7 +49,11 @@ class prepared_cursor:  # noqa: N801 - called as the function that it stands for
 
 class PreparedCursor:
     """What `CursorWrapper` wraps, one for each connection: it knows which statements are prepared there, and how
-    their values are written and read. For statements that answer one row."""
+    their values are written and read. For statements that answer one row.
+
+    psycopg prepares nothing beside it (no `prepare_threshold`): it would forget all statements of the connection
+    with every ROLLBACK, these too.
+    """
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection
