@@ -6,9 +6,11 @@ A test that starts threads, or wants what happens on commit to happen, is marked
 `@pytest.mark.django_db(transaction=True)`; the others run in a transaction that is rolled back.
 """
 
+import fcntl
 import itertools
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import hypothesis
@@ -20,6 +22,7 @@ from apps.accounts.models import Account
 from apps.accounts.services import IssuedKey, issue_key
 from tests.support import ApiClient, Receiver
 from tests.support.emptying import empty_instead_of_truncating
+from tests.support.installation import Installation
 from tests.support.isolation import forget_everything, own_sender
 from tests.support.outages import be_patient
 
@@ -52,6 +55,11 @@ def pytest_configure() -> None:
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
     # People's passwords are hashed slowly on purpose, which teaches a test nothing.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow ones first, so that no process is left with one when the others have nothing more to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +136,20 @@ def receiver() -> Iterator[Receiver]:
     """A customer's web server, fresh for this test."""
     with Receiver() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The DATA_DIR of a whole Tradepost that was started and stopped, to be copied: the next start takes half
+    as long. The processes of a test run share it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "prepared"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "ready").exists():
+            one = Installation(folder / "data")
+            one.start()
+            one.stop()
+            (folder / "ready").touch()
+    return folder / "data"

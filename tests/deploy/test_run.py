@@ -20,6 +20,7 @@ from deploy.local.environment import ROOT
 from deploy.local.services import free_port
 from tests.deploy.conftest import as_root, on_linux, processes_on
 from tests.support import wait_until
+from tests.support.installation import copy_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), on_linux]
 
@@ -171,8 +172,9 @@ def test_start_stop_and_start_again(tmp_path: Path) -> None:
     assert not processes_on(installation.data_dir)
 
 
-def test_kill_9_is_no_obstacle(tmp_path: Path) -> None:
+def test_kill_9_is_no_obstacle(prepared: Path, tmp_path: Path) -> None:
     installation = Installation(tmp_path)
+    copy_data(prepared, installation.data_dir)
 
     with installation.running() as process:
         process.kill()
@@ -192,8 +194,9 @@ def test_services_that_are_given_are_used(tmp_path: Path) -> None:
         assert not (installation.data_dir / "valkey").exists()
 
 
-def test_what_cannot_start_is_said_at_once(tmp_path: Path) -> None:
+def test_what_cannot_start_is_said_at_once(prepared: Path, tmp_path: Path) -> None:
     first = Installation(tmp_path)
+    copy_data(prepared, first.data_dir)
     (tmp_path / "second").mkdir()
     second = Installation(tmp_path / "second", port=first.port)
 

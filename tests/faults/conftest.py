@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.installation import Installation
+from tests.support.installation import Installation, copy_data
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
+def installation(prepared: Path, tmp_path: Path) -> Iterator[Installation]:
     """A Tradepost of its own, started, and stopped afterwards."""
+    copy_data(prepared, tmp_path)
     one = Installation(tmp_path)
     one.start()
     try:

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,7 @@ class Installation:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
+        data_dir.mkdir(exist_ok=True)
         self.port = free_port()
         self.log = data_dir / "make-run.log"
         self._supervisor: subprocess.Popen[bytes] | None = None
@@ -130,6 +132,13 @@ class Installation:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def copy_data(data_dir: Path, target: Path) -> None:
+    """Copy the DATA_DIR of an installation that was stopped, to `target`, which is empty or not there."""
+    is_elsewhere = (data_dir / "postgres").is_symlink()  # as another account's: it is made anew
+    if not is_elsewhere:
+        shutil.copytree(data_dir, target, dirs_exist_ok=True)
 
 
 def is_alive(pid: int) -> bool:
