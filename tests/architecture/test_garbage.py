@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.architecture.household import Household
 from tests.architecture.operations import Operation, openapi, operations
 from tests.support.problems import assert_problem
@@ -29,6 +31,7 @@ GARBAGE: list[Any] = [
 IN_URLS = ["", "%00", "%FF", "x", "0", "-1", "9" * 400, "%F0%9F%98%80", "a%2Fb", "%2e%2e", "'", "*"]
 
 
+@pytest.mark.slow
 def test_no_member_of_a_body_whatever_is_a_server_error(household: Household) -> None:
     for each in operations():
         if each.body_schema is None:

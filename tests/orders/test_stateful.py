@@ -359,7 +359,10 @@ class Trade(RuleBasedStateMachine):
             self.on_hand[sku] += quantity if restock else 0
 
 
-def test_ledger_counters_orders_and_history_agree_with_a_model(make_shop: MakeShop) -> None:
+@pytest.mark.parametrize("examples", [8, pytest.param(30, marks=pytest.mark.slow)])
+def test_ledger_counters_orders_and_history_agree_with_a_model(
+    make_shop: MakeShop, examples: int
+) -> None:
     class TradeOfNewShop(Trade):
         def __init__(self) -> None:
             super().__init__(make_shop(reservation_minutes=30))
@@ -367,7 +370,7 @@ def test_ledger_counters_orders_and_history_agree_with_a_model(make_shop: MakeSh
     run_state_machine_as_test(
         TradeOfNewShop,
         settings=settings(
-            max_examples=30,
+            max_examples=examples,
             stateful_step_count=25,
             deadline=None,
             phases=[Phase.generate],  # to shrink what was found takes minutes: do that by hand
