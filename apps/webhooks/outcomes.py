@@ -49,9 +49,9 @@ FOLLOW = """
                 AND o.id <> ALL(%(ids)s) ORDER BY o.position, o.id LIMIT 1)
        FROM rested r WHERE r.order_key IS NOT NULL)"""
 
-# By webhooks_record, an SQL function, whose plan is made once for a connection: it takes longer than recording
+# By webhooks_record_v2, an SQL function, whose plan is made once for a connection: it takes longer than recording
 # a few. Outcomes travel as one JSON text: a list of Python arrays costs five times as much to pass.
-_RECORD = "SELECT * FROM webhooks_record(%s, %s)"
+_RECORD = "SELECT * FROM webhooks_record_v2(%s, %s)"
 
 _DISMISS = f"""
 WITH dismissed AS MATERIALIZED (
