@@ -15,8 +15,10 @@ import multiprocessing
 import os
 import re
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -49,6 +51,7 @@ from bench.measuring import cpu_seconds, family_seconds, stat  # noqa: E402
 
 OBJECT = {"name": "bench", "pad": "x" * 500}
 BATCH = 500
+FEED_SECONDS = 0.01  # about what a wake-up takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +173,31 @@ def send_all() -> None:
 
 
 def dispatch_all() -> None:
-    while dispatch():
-        pass
+    """As in a worker: while one thread dispatches, another delivers what takes no fast path."""
+    with feeding():
+        while dispatch():
+            pass
     send_all()
+
+
+@contextmanager
+def feeding() -> Iterator[None]:
+    """Another thread delivers what is due, again and again, until the block ends."""
+    over = threading.Event()
+
+    def feed() -> None:
+        while not over.is_set():
+            delivering.deliver()
+            over.wait(FEED_SECONDS)
+        connection.close()
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 async def bare(targets: Sequence[Endpoint], body: bytes, count: int) -> None:
