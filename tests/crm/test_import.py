@@ -266,14 +266,37 @@ def test_what_hubspot_refuses_stops_it_with_the_reason(shop: Shop, hubspot: Simu
     assert "1 contacts: 1 created" in run("import_contacts", shop)
 
 
-def test_pages_without_an_end_are_not_read_for_ever(shop: Shop, hubspot: Simulator) -> None:
-    page = {"results": [], "paging": {"next": {"after": "1"}}}
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("way", ["a" * 3, "ab" * 9, "abcdefg" + "hij" * 9])
+def test_pages_that_lead_in_a_circle_are_not_read_for_ever(
+    shop: Shop, hubspot: Simulator, way: str, dry_run: bool
+) -> None:
     hubspot.script(
         Scripted(200, {"total": 0}, path="/search"),
-        *[Scripted(200, page, path=PAGES) for _ in range(3)],
+        *[
+            Scripted(200, {"results": [], "paging": {"next": {"after": place}}}, path=PAGES)
+            for place in way
+        ],
     )
 
-    assert "do not come to an end" in run("import_contacts", shop)
+    assert "do not come to an end" in run("import_contacts", shop, dry_run=dry_run)
+    assert ContactImport.objects.filter(due_at=None, ended_at=None).exists() != dry_run
+
+
+def test_many_pages_in_a_row_are_no_circle(shop: Shop, hubspot: Simulator) -> None:
+    hubspot.script(
+        Scripted(200, {"total": 0}, path="/search"),
+        *[
+            Scripted(200, {"results": [], "paging": {"next": {"after": str(place)}}}, path=PAGES)
+            for place in range(1, 21)
+        ],
+        Scripted(200, {"results": [], "paging": {}}, path=PAGES),
+    )
+
+    assert "0 contacts" in run("import_contacts", shop)
+    row = ContactImport.objects.get()
+    assert row.ended_at
+    assert row.pages == 21
 
 
 def test_the_command_tells_what_it_would_do_and_what_it_did(shop: Shop, hubspot: Simulator) -> None:

@@ -64,6 +64,13 @@ class ContactImport(Leased):
     )
     portal_key = models.CharField(max_length=64, help_text="Where the contacts come from.")
     after = models.CharField(max_length=200, blank=True, help_text="Where the next page begins.")
+    pages = models.PositiveIntegerField(db_default=0, help_text="Pages so far.")
+    milestone = models.CharField(
+        max_length=200,
+        db_default="",
+        blank=True,
+        help_text="A place that was passed; who comes there again walks in a circle.",
+    )
     total = models.PositiveIntegerField(
         null=True, help_text="Contacts in HubSpot when it began; 0 when it did not say."
     )

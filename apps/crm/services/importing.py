@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -91,9 +92,9 @@ def import_some(account_id: UUID | None = None) -> bool:
 def rehearse(account_id: UUID) -> Iterator[Tally]:
     """What an import would do, page by page, without doing it; raises ConnectionNotFound, HubSpotError."""
     line, hubspot = _connected(account_id)
-    after = ""
+    row = ContactImport(pages=0, milestone="")  # is not saved
     while True:
-        answer = _page(ask_patiently, line, hubspot, after)
+        answer = _page(ask_patiently, line, hubspot, row)
         try:
             tally = _would_adopt(line, answer)
         except (
@@ -102,9 +103,9 @@ def rehearse(account_id: UUID) -> Iterator[Tally]:
             time.sleep(ASK_AGAIN.total_seconds())
             continue
         yield tally
-        after = answer.next_place
-        if not after:
+        if not answer.next_place:
             return
+        row = ContactImport(**_place(row, answer))
 
 
 @transaction.atomic
@@ -121,7 +122,7 @@ def _take_in(row: ContactImport) -> None:
     if row.total is None:
         total = ask(line.portal_key, hubspot.count).total
         ContactImport.objects.filter(pk=row.pk).update(total=total or 0)
-    _record(row, line, _page(ask, line, hubspot, row.after))
+    _record(row, line, _page(ask, line, hubspot, row))
 
 
 @retried
@@ -130,15 +131,26 @@ def _record(row: ContactImport, line: Line, answer: Answer) -> None:
     """A page and how far it brought the import, in one: never a page twice in the count."""
     tally = adopt(line=line, records=answer.records, actor=system(IMPORT))
     counts = {name: F(name) + number for name, number in asdict(tally).items()}
-    place = answer.next_place
-    end = {} if place else {"due_at": None, "ended_at": Now()}
-    if not _settle(row, after=place, error="", **counts, **end):
+    end = {} if answer.next_place else {"due_at": None, "ended_at": Now()}
+    if not _settle(row, error="", **_place(row, answer), **counts, **end):
         transaction.set_rollback(True)  # another one has it by now
 
 
-def _page(how: Callable[..., Answer], line: Line, hubspot: HubSpot, after: str) -> Answer:
-    answer = how(line.portal_key, lambda: hubspot.page(after, targets(line.mapping)))
-    if answer.next_place and answer.next_place == after:
+def _place(row: ContactImport, answer: Answer) -> dict[str, Any]:
+    """How far a page brought the import. The place after 1, 2, 4, 8, … pages is its milestone until the next:
+    the way between two doubles, so that a circle of any length fits into it (Brent's algorithm)."""
+    pages, place = row.pages + 1, answer.next_place
+    is_milestone = pages & (pages - 1) == 0
+    return {
+        "after": place,
+        "pages": pages,
+        "milestone": place if is_milestone else row.milestone,
+    }
+
+
+def _page(how: Callable[..., Answer], line: Line, hubspot: HubSpot, row: ContactImport) -> Answer:
+    answer = how(line.portal_key, lambda: hubspot.page(row.after, targets(line.mapping)))
+    if answer.next_place and answer.next_place in (row.after, row.milestone):
         raise Refused(Fault("NO_PROGRESS", "HubSpot's pages of contacts do not come to an end."))
     return answer
 
