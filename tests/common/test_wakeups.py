@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import pytest
 from celery import current_app
@@ -177,7 +178,8 @@ def test_without_redis_a_wake_costs_a_time_out_once_a_second(
 def test_a_time_out_is_a_tenth_of_a_second() -> None:
     with frozen() as url, redis_at(url):
         of_redis = besteffort.client().connection_pool.connection_kwargs
-        of_broker = wakeups._producer().connection.transport_options
+        broker: Any = wakeups._producer().connection
+        of_broker = broker.transport_options
 
         for options in (of_redis, of_broker):
             assert options["socket_timeout"] == options["socket_connect_timeout"] == 0.1

@@ -29,7 +29,7 @@ END $$
 
 def empty_instead_of_truncating() -> None:
     """From now on tests with `transaction=True` end with `delete_rows`."""
-    TransactionTestCase._fixture_teardown = lambda _: delete_rows()
+    TransactionTestCase._fixture_teardown = lambda _: delete_rows()  # type: ignore[attr-defined]
 
 
 def delete_rows() -> None:
