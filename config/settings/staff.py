@@ -35,6 +35,9 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
+# And fifty from one address, for whichever names: an office has room for some who mistype.
+FAILURES_OF_AN_ADDRESS = 50
+AXES_HANDLER = "apps.accounts.signin.lockout.LockoutHandler"
 # Trying on while locked out makes it no longer.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True

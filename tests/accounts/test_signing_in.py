@@ -10,6 +10,7 @@ from axes.models import AccessAttempt, AccessLog
 from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.models import Session
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from django_otp.oath import TOTP
 from pytest_django.fixtures import Settings
@@ -119,6 +120,20 @@ def test_who_guesses_is_locked_out_for_a_while(boss: User) -> None:
     assert "4 minutes" in sign_in(client, "wrong", **HERE).content.decode()
     AccessAttempt.objects.update(attempt_time=before - timedelta(minutes=16))
     assert sign_in(client, **HERE).status_code == 302
+
+
+def test_who_guesses_at_many_names_is_locked_out_for_all_of_them(
+    boss: User, settings: Settings
+) -> None:
+    settings.FAILURES_OF_AN_ADDRESS = 7
+    answers = [sign_in(Client(), "wrong", f"person-{n}", **HERE) for n in range(8)]
+
+    assert [answer.status_code for answer in answers] == [200] * 6 + [429] * 2
+    assert sign_in(Client(), **HERE).status_code == 429  # with the right password
+    assert sign_in(Client(), REMOTE_ADDR="192.0.2.2").status_code == 302  # who is elsewhere gets in
+
+    AccessAttempt.objects.update(attempt_time=F("attempt_time") - timedelta(minutes=16))
+    assert sign_in(Client(), **HERE).status_code == 302
 
 
 def test_an_unknown_name_is_treated_like_a_known_one(boss: User) -> None:
