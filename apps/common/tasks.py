@@ -26,20 +26,23 @@ log = structlog.get_logger(__name__)
 _swept: dict[str, Callable[[], None]] = {}
 
 
-def job(name: str, *, at_once: int | None = None) -> Callable[[Callable[[], bool]], Any]:
+def job(
+    name: str, *, at_once: int | None = None, gets_on: Callable[[], bool] | None = None
+) -> Callable[[Callable[[], bool]], Any]:
     """Register a reconciler's slice as the Celery task `name` of `settings.JOBS`.
 
     The function works for one slice and returns True when more may be due: then it wakes itself, so
     that stopping and deploying wait for one slice at most. `at_once` is how many of a process's threads
     may work on it, where one job must not take them all from the others of its queue; of one without such
-    a limit sweeps take one.
+    a limit sweeps take one. `gets_on` says that a thread of this process is at work on it and will look again before
+    it lets go: then no other joins in.
     """
     slots = threading.BoundedSemaphore(at_once) if at_once else None
     swept_slots = None if at_once else threading.BoundedSemaphore(1)
 
     def register(work: Callable[[], bool]) -> Any:
         def run() -> None:
-            if not jobruns.is_on(name):
+            if not jobruns.is_on(name) or (gets_on is not None and gets_on()):
                 return
             with _slot(slots) as is_mine:
                 if not is_mine:

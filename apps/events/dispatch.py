@@ -31,6 +31,8 @@ SHORT_SECONDS, MORE_SECONDS_EACH, LONGEST_SECONDS = 0.008, 0.0004, 0.1
 # The rate is that of about the last half second: in less there is too much chance.
 REMEMBERED_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 300
+# Who has not begun a round for so long waits for something: another thread may take over.
+STUCK_SECONDS = 1.0
 
 handler_failures = Metric("tradepost_handler_failures", "Events a handler failed on", ["consumer"])
 log = structlog.get_logger(__name__)
@@ -61,14 +63,26 @@ class Pace:
 
 
 _pace = Pace()
+_rounds: dict[int, float] = {}  # by thread that dispatches: when it began its last round
 
 
 def dispatch() -> bool:
     """Stamp and handle until nothing is left or the slice is over; True when more may be left."""
-    return reconcile(_go_round)
+    try:
+        return reconcile(_go_round)
+    finally:
+        _rounds.pop(threading.get_ident(), None)
+
+
+def gets_on() -> bool:
+    """Whether a thread of this process goes round after round: another would take some of its events, and so
+    let each round, which costs the same for two events as for fifty, be for fewer."""
+    now = time.monotonic()
+    return any(now - began < STUCK_SECONDS for began in list(_rounds.values()))
 
 
 def _go_round() -> bool:
+    _rounds[threading.get_ident()] = time.monotonic()
     look = _look()
     concerned = [each for each in subscriptions() if each.name in look.concerned]
     more = [advance(subscription) for subscription in concerned]

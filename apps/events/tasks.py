@@ -6,7 +6,7 @@ from apps.events import trimming
 from apps.events.publishing import DISPATCH
 
 
-@job(DISPATCH)
+@job(DISPATCH, gets_on=dispatcher.gets_on)
 def dispatch() -> bool:
     """Give positions, let handlers catch up."""
     return dispatcher.dispatch()

@@ -76,3 +76,23 @@ def test_a_sweep_passes_by_a_job_that_has_no_slot_left(
 
     assert len(counted) > 1
     assert not begun.acquire(blocking=False)
+
+
+def test_a_job_whose_thread_gets_on_is_left_to_it(
+    jobs: Callable[[Work, int | None], list[int]],
+) -> None:
+    done: list[int] = []
+    alone = [False, True]
+
+    def work() -> bool:
+        done.append(1)
+        return False
+
+    jobs(work, None)  # the fixture forgets it again
+    current_app.tasks.unregister(FIRST)
+    run = job(FIRST, gets_on=lambda: not alone.pop())(work)
+
+    run()
+    sweep([FIRST])
+
+    assert len(done) == 1

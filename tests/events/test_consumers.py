@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from apps.accounts.models import Account
 from apps.common import clock
+from apps.events import dispatch as dispatcher
 from apps.events.dispatch import HANDLE_BATCH, advance, dispatch, skip, stamp
 from apps.events.models import Consumer, Event
 from apps.events.subscriptions import _subscriptions, subscribe, subscriptions
@@ -303,6 +304,28 @@ def test_what_is_stamped_while_another_holds_the_cursor_is_handled_by_it(
     assert dispatched is False
     assert got == [first, second]
     assert consumer().position == 2
+
+
+def test_who_goes_round_gets_on_until_it_has_ended_or_is_stuck(
+    subscribed: Subscribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def look(_: object) -> None:
+        monkeypatch.setattr(dispatcher, "STUCK_SECONDS", 3600.0)
+        seen.append(dispatcher.gets_on())
+        monkeypatch.setattr(dispatcher, "STUCK_SECONDS", 0.0)
+        seen.append(dispatcher.gets_on())
+        monkeypatch.setattr(dispatcher, "STUCK_SECONDS", 3600.0)
+
+    subscribed(look)
+    happen()
+    assert not dispatcher.gets_on()
+
+    dispatcher.dispatch()
+
+    assert seen == [True, False]
+    assert not dispatcher.gets_on()
 
 
 def test_a_name_is_subscribed_once(subscribed: Subscribe) -> None:
