@@ -7,14 +7,19 @@ import orjson
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser
 
 # Deeper than any body of ours, and far from where a recursion over one would fail.
 MAX_DEPTH = 64
 
 
-class StrictJSONParser(JSONParser):
-    """Refuses bodies over 1 MiB, NaN, lone surrogates, invalid UTF-8, NULs and deep nesting."""
+class StrictJSONParser(BaseParser):
+    """Refuses bodies over 1 MiB, NaN, lone surrogates, invalid UTF-8, NULs and deep nesting.
+
+    Not DRF's JSONParser, for which a body is read and kept whole before it is parsed.
+    """
+
+    media_type = "application/json"
 
     def parse(
         self,
