@@ -59,6 +59,7 @@ CASES = (
     Case("lists", Needs.NOTHING, "300000 500", "100000 100", rounds=1),
     Case("deliveries", Needs.DATABASE, "5000", "2000"),
     Case("dispatching", Needs.DATABASE, "20000", "5000"),
+    Case("fairness", Needs.DATABASE, "", None, rounds=1),
     Case("peers", Needs.DATABASE, "2000", None, rounds=1),
     Case("fetch", Needs.DATABASE, "100000 300000 1", "20000 50000 1"),
     Case("orders", Needs.TRADEPOST, "6", "3"),

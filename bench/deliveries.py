@@ -39,7 +39,7 @@ from apps.common.garbage import spare_what_is_loaded  # noqa: E402
 from apps.common.ids import uuid7  # noqa: E402
 from apps.events.dispatch import dispatch, stamp  # noqa: E402
 from apps.events.models import Consumer, Event  # noqa: E402
-from apps.events.publishing import draft, publish  # noqa: E402
+from apps.events.publishing import draft, publish_all  # noqa: E402
 from apps.webhooks.delivering import delivering  # noqa: E402
 from apps.webhooks.events import DISABLED  # noqa: E402
 from apps.webhooks.fanout import make_deliveries  # noqa: E402
@@ -139,18 +139,20 @@ def make_endpoints(base: str, count: int) -> list[Endpoint]:
 
 def make_events(targets: Sequence[Endpoint], count: int) -> None:
     for first in range(0, count, BATCH):
+        now = clock.now()
+        drafts = [
+            draft(
+                DISABLED,
+                account_id=targets[n % len(targets)].account_id,
+                subject=uuid7(),
+                object=OBJECT,
+                actor=system("bench"),
+                at=now,
+            )
+            for n in range(first, min(first + BATCH, count))
+        ]
         with transaction.atomic():
-            for n in range(first, min(first + BATCH, count)):
-                publish(
-                    draft(
-                        DISABLED,
-                        account_id=targets[n % len(targets)].account_id,
-                        subject=uuid7(),
-                        object=OBJECT,
-                        actor=system("bench"),
-                        at=clock.now(),
-                    )
-                )
+            publish_all(drafts)
     while stamp():
         pass
 
