@@ -24,7 +24,7 @@ from apps.datafetch.sources.expressions import ExpressionFailed, Steps
 from apps.datafetch.sources.failures import SourceFailed, masked, redacted
 from apps.datafetch.sources.forms import Form
 from apps.datafetch.sources.pagination import Position
-from apps.datafetch.sources.shaping import Refused, Shape, Shaped
+from apps.datafetch.sources.shaping import Refused, Shape
 from apps.datafetch.sources.source import Asked, Source
 
 # In the place of a host: the row that spaces an account's previews, whatever they ask.
@@ -233,23 +233,24 @@ class _Look:
 
     def _samples(self, found: list[Any], bound_to: Form | None) -> list[Sample]:
         """The first records that could be stored, each by itself."""
-        shown: list[tuple[Shaped, Any]] = []
+        shown: list[tuple[str, bytes, bytes, Any]] = []
         left = limits.PREVIEW_SHOWN_BYTES
         for raw in found:
             single = shaping.shape_records(self.source, [raw], self.steps, bound_to)
-            left -= sum(len(record.data) for record in single.records.values())
+            left -= sum(len(data) for _, _, data in single.records)
             if len(shown) == self.most or (left < 0 and shown):
                 break
-            shown += [(record, single.greatest) for record in single.records.values()]
-        present = self._present([record.key for record, _ in shown])
-        return [self._sample(record, cursor, present) for record, cursor in shown]
+            shown += [(*record, single.greatest) for record in single.records]
+        present = self._present([key for key, *_ in shown])
+        return [self._sample(*one, present) for one in shown]
 
-    def _sample(self, record: Shaped, cursor: Any, present: dict[str, bytes]) -> Sample:
-        change = Change.CHANGED if record.key in present else Change.NEW
-        is_same = present.get(record.key) == record.hash
-        data = _masked_json(record.data.decode(), self.hidden)
-        shown = None if is_same else change.value
-        return Sample(self._masked(record.key), self._masked(cursor), shown, data)
+    def _sample(
+        self, key: str, digest: bytes, dumped: bytes, cursor: Any, present: dict[str, bytes]
+    ) -> Sample:
+        change = Change.CHANGED if key in present else Change.NEW
+        data = _masked_json(dumped.decode(), self.hidden)
+        shown = None if present.get(key) == digest else change.value
+        return Sample(self._masked(key), self._masked(cursor), shown, data)
 
     def _masked(self, value: Any) -> Any:
         return masked(value, self.hidden) if isinstance(value, str) else value

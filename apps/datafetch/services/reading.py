@@ -21,10 +21,11 @@ from apps.common.leases import claim
 from apps.common.outgoing.pooled import Answer
 from apps.common.wakeups import wake
 from apps.datafetch import limits
-from apps.datafetch.enums import Trigger
+from apps.datafetch.enums import SchemaPolicy, Trigger
 from apps.datafetch.models import Progress, Run, Stream
-from apps.datafetch.services import budgets, runs, storing
+from apps.datafetch.services import budgets, finishing, runs, storing
 from apps.datafetch.services.checkpoints import Checkpoint
+from apps.datafetch.services.handing import Handed
 from apps.datafetch.services.remapping import Remapping
 from apps.datafetch.services.schedule import retry_delay
 from apps.datafetch.services.storing import Fetched, Known
@@ -101,6 +102,8 @@ class _Reading(Turn):
     def __init__(self, stream: Stream, progress: Progress, run: Run) -> None:
         super().__init__(stream, progress, run)
         self._has_looked = False
+        self._handed: Handed | None = None
+        self._ahead: tuple[Asked, Known | None] | None = None
         self._request = f"GET {self.source.redacted(stream.url)}"
         self._hidden = self.source.hidden
 
@@ -111,18 +114,21 @@ class _Reading(Turn):
             self.leave(wait.seconds)
 
     def finish(self) -> Checkpoint | None:
-        return storing.finish(self.stream, self.progress, self.run, self.checkpoint)
+        return finishing.finish(self.stream, self.progress, self.run, self.checkpoint)
 
     def give_up(self) -> None:
         failure = worker_failed()
         runs.fail(self.progress, failure.told(()), cause=failure.cause)
 
     def step(self) -> None:
-        """Fetch the next page and store it with the checkpoint after it."""
+        """Fetch the next page, while PostgreSQL stores the one before, and store it with the checkpoint after it."""
         before = self.checkpoint
-        if before.page >= limits.MAX_PAGES:
-            raise SourceFailed("too_many_pages", f"A run reads {limits.MAX_PAGES:,} pages at most.")
-        fetched = self._fetch(before)
+        try:
+            fetched = self._fetch(before)
+        finally:
+            self.settle()
+        if self.progress.stop_requested:
+            return
         after = Checkpoint(
             at=fetched.after,
             page=before.page + 1,
@@ -132,13 +138,55 @@ class _Reading(Turn):
             greatest=greater(before.greatest, fetched.greatest),
             digest=fetched.digest.hex(),
         )
-        storing.store(self.stream, self.progress, self.run, fetched, after, self.held)
+        if self._looked_ahead(fetched, after):
+            self._handed = storing.hand_over(*self._what(), fetched, after, self.held)
+        if self._handed is None:
+            storing.store(*self._what(), fetched, after, self.held)
         self.checkpoint = after
 
-    def _fetch(self, before: Checkpoint) -> Fetched:
+    def settle(self) -> None:
+        if self._handed is not None:
+            handed, self._handed = self._handed, None
+            storing.settle(self.progress, handed)
+
+    def _what(self) -> tuple[Stream, Progress, Run]:
+        return self.stream, self.progress, self.run
+
+    def _looked_ahead(self, fetched: Fetched, after: Checkpoint) -> bool:
+        """Whether all is known that is needed to ask for the page at `after`: then the page before it can be
+        handed over, as nothing has to be read from PostgreSQL until the next one has come."""
+        self._ahead = None
+        if after.at is None or self._reads_between_pages:
+            return False
+        try:
+            asked = self.source.asked(after.at, after.since, None)
+        except SourceFailed:
+            return False  # as will be told when it is asked for
+        if asked.digest == fetched.asked.digest:
+            return False  # the row that tells so is not there yet
+        goes_on, known = storing.known_next(self.stream, self.progress, asked.digest)
+        if goes_on:
+            self._ahead = asked, known
+        return goes_on
+
+    @property
+    def _reads_between_pages(self) -> bool:
+        """Whether PostgreSQL is asked while a page is fetched and shaped: for its token, budget or schema."""
+        has_budget = self.stream.rate_limit is not None
+        return has_budget or self._has_token or self.stream.schema_policy != SchemaPolicy.EVOLVE
+
+    def _next_request(self, before: Checkpoint) -> tuple[Asked, Known | None]:
+        """The request for the page at the checkpoint, and what is known of it."""
+        if self._ahead is not None:
+            return self._ahead
         asked = self.source.asked(before.at or {}, before.since, self._token())
+        return asked, storing.known(self.stream.id, asked.digest)
+
+    def _fetch(self, before: Checkpoint) -> Fetched:
+        if before.page >= limits.MAX_PAGES:
+            raise SourceFailed("too_many_pages", f"A run reads {limits.MAX_PAGES:,} pages at most.")
+        asked, known = self._next_request(before)
         self._request, self._hidden = f"GET {asked.shown}", self.source.hidden_of(asked)
-        known = storing.known(self.stream.id, asked.digest)
         if known and known.run_id == self.run.id and known.reading == before.reading:
             detail = f"Page {before.page + 1} is page {known.number} again: {known.url}"
             raise SourceFailed("pagination_loop", detail)
@@ -190,7 +238,7 @@ class _Reading(Turn):
             digest=digest,
             body_bytes=len(answer.body),
             packed=packed,
-            records=tuple(page.records.values()),
+            records=page.records,
             refused=tuple(page.refused),
             rejected=page.refusals.total(),
             form=page.form,
@@ -205,16 +253,20 @@ class _Reading(Turn):
         try:
             return asking.ask(asked, **conditions), 1
         except SourceFailed as failure:
-            if failure.status != 401 or self.source.auth["type"] != "oauth2_client_credentials":
+            if failure.status != 401 or not self._has_token:
                 raise
         self._wait_for_host()
         renewed = self.source.asked(before.at or {}, before.since, self._token(is_refused=True))
         self._request, self._hidden = f"GET {renewed.shown}", self.source.hidden_of(renewed)
         return asking.ask(renewed, **conditions), 2
 
+    @property
+    def _has_token(self) -> bool:
+        return bool(self.source.auth["type"] == "oauth2_client_credentials")
+
     def _token(self, *, is_refused: bool = False) -> str | None:
         """The access token, from this stream's cache while it is good; None when none is needed."""
-        if self.source.auth["type"] != "oauth2_client_credentials":
+        if not self._has_token:
             return None
         mine = Progress.objects.filter(pk=self.progress.pk)
         if not is_refused:

@@ -6,7 +6,6 @@ record goes back to an older page than the one that it was stored from.
 """
 
 import gzip
-from collections.abc import Mapping
 from dataclasses import replace
 from uuid import UUID
 
@@ -28,7 +27,7 @@ from apps.datafetch.services.turns import Turn, worker_failed
 from apps.datafetch.sources.expressions import Steps
 from apps.datafetch.sources.failures import SourceFailed
 from apps.datafetch.sources.pagination import Position
-from apps.datafetch.sources.shaping import Shaped
+from apps.datafetch.sources.shaping import Records
 from apps.datafetch.sources.source import Asked
 
 AHEAD = 1000
@@ -129,13 +128,13 @@ class Remapping(Turn):
             strangers=found.strangers,
         )
 
-    def _no_newer(self, page: Page, records: Mapping[str, Shaped]) -> tuple[Shaped, ...]:
+    def _no_newer(self, page: Page, records: Records) -> Records:
         """The records of a page but those that were stored from a later visit; runs have ids in the order
         of time, and nobody else stores while this worker has the lease."""
         present = Record.objects.filter(stream_id=self.stream.id, superseded_at=None)
-        newer = present.filter(key__in=list(records), run_id__gt=page.run_id)
+        newer = present.filter(key__in=records.keys, run_id__gt=page.run_id)
         left = set(newer.values_list("key", flat=True))
-        return tuple(record for key, record in records.items() if key not in left)
+        return Records.of({key: (digest, data) for key, digest, data in records if key not in left})
 
 
 def _position(page: Page) -> Position:

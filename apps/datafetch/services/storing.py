@@ -1,31 +1,29 @@
 """A page, its records and the checkpoint after it: one transaction, or nothing of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
-from django.db import connection, models, transaction
-from django.db.models import F
-from psycopg import Cursor
+from django.db import DatabaseError, connection, models, transaction
 
 from apps.common.encryption import EncryptedTextField
 from apps.common.ids import uuid7
-from apps.datafetch.limits import BRAKE_LEAST, BRAKE_SHARE, LEASE_SECONDS
+from apps.datafetch.limits import LEASE_SECONDS
 from apps.datafetch.models import Page, Progress, Rejected, Run, Stream
 from apps.datafetch.selectors import binding_cursor
 from apps.datafetch.services import runs, schemas
 from apps.datafetch.services.checkpoints import Checkpoint
-from apps.datafetch.services.intake import Place, Taken, comparison, write
+from apps.datafetch.services.handing import Handed, Statement, all_at_once
+from apps.datafetch.services.intake import columns
 from apps.datafetch.sources.forms import Form
-from apps.datafetch.sources.pagination import Position, may_shift
-from apps.datafetch.sources.shaping import Refused, Shaped
+from apps.datafetch.sources.pagination import Position
+from apps.datafetch.sources.shaping import Records, Refused
 from apps.datafetch.sources.source import Asked
 
 _LOCK = """
-SELECT last_offset, stop_requested FROM datafetch_progress
- WHERE id = %s AND lease_id = %s FOR UPDATE
+SELECT stop_requested FROM datafetch_progress WHERE id = %s AND lease_id = %s FOR UPDATE
 """
 # A statement of its own: one that has waited for a lock sees other tables as they were before it waited.
 _AS_IT_IS = """
@@ -33,8 +31,14 @@ SELECT s.version, (SELECT max(v.number) FROM datafetch_schemaversion v WHERE v.s
   FROM datafetch_stream s WHERE s.id = %s
 """
 
-# Nothing is compared, and retired, by a worker that has lost its lease: all of this is sent at once.
-_IF_LEASED = " WHERE EXISTS (SELECT FROM datafetch_progress WHERE id = %s AND lease_id = %s)"
+_STORE = """
+SELECT added, changed, is_to_stop FROM datafetch_store_v2(
+  %(stream_id)s, %(lease_id)s, %(version)s, %(schema)s, %(run_id)s, %(fetched_by)s,
+  %(keys)s::json, %(hashes)s, %(datas)s,
+  %(requests)s, %(bytes)s, %(found)s, %(refused)s, %(shown)s::jsonb,
+  %(visited)s, %(reading)s, %(number)s, %(following)s, %(lease_seconds)s)
+"""
+_LEASE_LOST, _CONFIGURATION_CHANGED = "TP001", "TP002"  # the states of its errors
 
 _KEEP_PAGE = """
 INSERT INTO datafetch_page (id, stream_id, request, url, run_id, reading, number, visited_at,
@@ -55,43 +59,20 @@ ON CONFLICT (stream_id, request) DO UPDATE SET (url, run_id, reading, number, vi
 # What was stored from it is not what it was read by any more: should that come back, it is read once more.
 _DISTRUST_PAGE = "UPDATE datafetch_page SET shape = '' WHERE stream_id = %s AND request = %s"
 
-# The run's figures, the mark on a page that was known, and the checkpoint.
-_ADVANCE = """
-WITH counted AS (
-  UPDATE datafetch_run SET pages = pages + 1, requests = requests + %(requests)s,
-         bytes = bytes + %(bytes)s, records_new = records_new + %(added)s,
-         records_changed = records_changed + %(changed)s,
-         records_unchanged = records_unchanged + %(unchanged)s,
-         records_rejected = records_rejected + %(rejected)s,
-         checkpoint = %(shown)s::jsonb, error = NULL
-   WHERE id = %(run_id)s
-), visited AS (
-  UPDATE datafetch_page SET run_id = %(run_id)s, reading = %(reading)s, number = %(number)s,
-         visited_at = now()
-   WHERE id = %(visited)s
-)
-UPDATE datafetch_progress SET last_offset = last_offset + %(added)s + %(changed)s,
-       record_count = record_count + %(added)s, position = %(position)s, attempt = 0, claims = 0,
-       lease_until = now() + make_interval(secs => %(lease_seconds)s)
- WHERE id = %(stream_id)s
-"""
-
-
 _KNOWN = """
-SELECT id, run_id, reading, number, url, etag, last_modified, shape, digest, record_count,
-       cursor_value, next
-  FROM datafetch_page WHERE stream_id = %s AND request = %s
+SELECT p.id, p.run_id, p.reading, p.number, p.url, p.etag, p.last_modified, p.shape, p.digest, p.record_count,
+       p.cursor_value, p.next
+  FROM datafetch_page p WHERE p.stream_id = %s AND p.request = %s
 """
 
-
-# What is on a page that a reading has visited is there: when it is as many as are there, it is all of them. That
-# costs a tenth of looking for each record, and of two keys with one number it only sees too few.
-_SEEN = """
-SELECT count(DISTINCT key) FROM datafetch_page p, unnest(p.keys) key
- WHERE p.stream_id = %s AND p.run_id = %s AND p.reading = %s
+# No row once the run does not go on as it is, or not for this worker.
+_KNOWN_NEXT = """
+SELECT p.id, p.run_id, p.reading, p.number, p.url, p.etag, p.last_modified, p.shape, p.digest, p.record_count,
+       p.cursor_value, p.next
+  FROM datafetch_progress g JOIN datafetch_stream s ON s.id = g.id
+  LEFT JOIN datafetch_page p ON p.stream_id = g.id AND p.request = %s
+ WHERE g.id = %s AND g.lease_id = %s AND NOT g.stop_requested AND s.version = %s
 """
-
-_Statement = tuple[str, Sequence[Any] | Mapping[str, Any]]
 
 
 class ConfigurationChanged(Exception):
@@ -119,7 +100,18 @@ def known(stream_id: UUID, request: bytes) -> Known | None:
     """The newest answer to a request, if there was one."""
     with binding_cursor() as cursor:
         cursor.execute(_KNOWN, [stream_id, request])
+        return _as_known(cursor.fetchone())
+
+
+def known_next(stream: Stream, progress: Progress, request: bytes) -> tuple[bool, Known | None]:
+    """Whether the run goes on as it is, and then the same of the request that comes next."""
+    with binding_cursor() as cursor:
+        cursor.execute(_KNOWN_NEXT, [request, progress.pk, progress.lease_id, stream.version])
         row = cursor.fetchone()
+    return row is not None, _as_known(row) if row and row[0] else None
+
+
+def _as_known(row: tuple[Any, ...] | None) -> Known | None:
     if row is None:
         return None
     found = Known(*row)
@@ -149,7 +141,7 @@ class Fetched:
     digest: bytes = b""
     body_bytes: int = 0
     packed: Callable[[], bytes] = bytes
-    records: tuple[Shaped, ...] = ()
+    records: Records = field(default_factory=Records)
     refused: tuple[Refused, ...] = ()
     rejected: int = 0
     form: Form = field(default_factory=dict)
@@ -171,73 +163,78 @@ def store(
 
     Raises runs.LeaseLost, and ConfigurationChanged when the stream is not what the page was fetched by.
     """
-    last_offset, newest, compared = _locked_and_compared(stream, progress, fetched)
-    taken = Taken(0, 0)
-    if compared is not None:
-        form, shape = fetched.form, fetched.form_shape
-        if not held.has_room(newest, form, shape):
-            newest = schemas.keep(stream, progress, run, form, shape, held)
-        place = Place(stream.id, fetched.kept_by or run.id, last_offset, newest)
-        with binding_cursor() as cursor:
-            taken = write(cursor, place, fetched.records, *compared)
-    last: list[_Statement] = [(_ADVANCE, _figures(progress, run, fetched, after, taken))]
-    if fetched.unchanged is None:
-        if fetched.kept_by is None:
-            last.insert(0, (_KEEP_PAGE, _page_row(stream, run, fetched, after)))
-        else:
-            last.insert(0, (_DISTRUST_PAGE, [stream.id, fetched.asked.digest]))
-        _keep_refused(stream, run, fetched.refused)
-        schemas.tell_of_strangers(stream, progress, fetched.strangers)
-    _all_at_once(last)
+    newest = _locked(stream, progress)
+    form, shape = fetched.form, fetched.form_shape
+    if fetched.records and not held.has_room(newest, form, shape):
+        newest = schemas.keep(stream, progress, run, form, shape, held)
+    all_at_once(_statements(stream, progress, run, fetched, after, newest))
+    _keep_refused(stream, run, fetched.refused)
+    schemas.tell_of_strangers(stream, progress, fetched.strangers)
     progress.attempt = progress.claims = 0
 
 
-def _locked_and_compared(
-    stream: Stream, progress: Progress, fetched: Fetched
-) -> tuple[int, int | None, Any]:
-    """The last offset, the newest schema and what became of the comparison, if there are records."""
-    asked: list[_Statement] = [
+def hand_over(
+    stream: Stream,
+    progress: Progress,
+    run: Run,
+    fetched: Fetched,
+    after: Checkpoint,
+    held: schemas.Held,
+) -> Handed | None:
+    """The same without waiting for it: `settle` does. None for a page that needs more than is said to PostgreSQL
+    at once, or a transaction of somebody else's around it; nothing was done then."""
+    has_room = not fetched.records or held.has_room(held.number, fetched.form, fetched.form_shape)
+    if not has_room or fetched.refused or fetched.strangers or connection.in_atomic_block:
+        return None
+    return Handed(_statements(stream, progress, run, fetched, after, held.number))
+
+
+def settle(progress: Progress, handed: Handed) -> None:
+    """Wait until a page is stored that was handed over; raises what `store` does."""
+    try:
+        stored, *_ = handed.results()
+    except DatabaseError as error:
+        state = getattr(getattr(error.__cause__, "diag", None), "sqlstate", None)
+        if state == _LEASE_LOST:
+            raise runs.LeaseLost from error
+        if state == _CONFIGURATION_CHANGED:
+            raise ConfigurationChanged from error
+        raise
+    progress.stop_requested = stored.fetchone()[2]
+    progress.attempt = progress.claims = 0
+
+
+def _locked(stream: Stream, progress: Progress) -> int | None:
+    """The number of the newest schema, the progress being locked."""
+    asked: list[Statement] = [
         (_LOCK, [progress.pk, progress.lease_id]),
         (_AS_IT_IS, [progress.pk]),
     ]
-    if fetched.records:
-        compare, parameters = comparison(stream.id, fetched.records)
-        asked.append((compare + _IF_LEASED, [*parameters, progress.pk, progress.lease_id]))
-    locked, as_it_is, *compared = (cursor.fetchone() for cursor in _all_at_once(asked))
+    locked, as_it_is = (cursor.fetchone() for cursor in all_at_once(asked))
     if locked is None:
         raise runs.LeaseLost
-    last_offset, progress.stop_requested = locked
+    (progress.stop_requested,) = locked
     version, newest = as_it_is
     if version != stream.version:
         raise ConfigurationChanged
-    return last_offset, newest, compared[0] if compared else None
+    return cast(int | None, newest)
 
 
-def _all_at_once(statements: Sequence[_Statement]) -> list[Any]:
-    """Run statements, which PostgreSQL gets together, in one round trip; a cursor for each."""
-    connection.ensure_connection()
-    psycopg = connection.connection
-    with connection.wrap_database_errors, psycopg.pipeline():
-        return [Cursor(psycopg).execute(sql, parameters) for sql, parameters in statements]
-
-
-@transaction.atomic
-def finish(stream: Stream, progress: Progress, run: Run, reached: Checkpoint) -> Checkpoint | None:
-    """End a run that has read its last page; None, or where it has to make sure of what is missing."""
-    current = runs.locked(progress)
-    if run.full_refresh:
-        missing = _missing(stream, current, run, reached)
-        most = max(BRAKE_SHARE * current.record_count, BRAKE_LEAST)
-        if len(missing) > most and not run.allow_deletes:
-            Run.objects.filter(pk=run.pk).update(deletes_held_back=len(missing))
-        elif missing and _may_have_slipped(stream, reached):
-            return _look_again(stream, current, run, reached, missing)
-        else:
-            _bury(stream, current, run, missing)
-            stale = Page.objects.filter(stream=stream)
-            stale.exclude(run_id=run.id, reading=reached.reading).delete()
-    runs.succeed(current, cursor_value=reached.greatest)
-    return None
+def _statements(
+    stream: Stream,
+    progress: Progress,
+    run: Run,
+    fetched: Fetched,
+    after: Checkpoint,
+    schema: int | None,
+) -> list[Statement]:
+    """What stores the page and goes on to `after`."""
+    store = (_STORE, _store_row(stream, progress, run, fetched, after, schema))
+    if fetched.unchanged is not None:
+        return [store]
+    if fetched.kept_by is not None:
+        return [store, (_DISTRUST_PAGE, [stream.id, fetched.asked.digest])]
+    return [store, (_KEEP_PAGE, _page_row(stream, run, fetched, after))]
 
 
 def _page_row(stream: Stream, run: Run, fetched: Fetched, after: Checkpoint) -> dict[str, Any]:
@@ -257,29 +254,37 @@ def _page_row(stream: Stream, run: Run, fetched: Fetched, after: Checkpoint) -> 
         "body_bytes": fetched.body_bytes,
         "record_count": fetched.count,
         # Of each run: a full refresh may find the page of an incremental one unchanged.
-        "keys": orjson.dumps([one.key for one in fetched.records]).decode(),
+        "keys": orjson.dumps(fetched.records.keys).decode(),
         "cursor_value": orjson.dumps(fetched.greatest).decode(),
         "next": _encrypted(Page, "next", orjson.dumps(fetched.after).decode()),
     }
 
 
-def _figures(
-    progress: Progress, run: Run, fetched: Fetched, after: Checkpoint, taken: Taken
+def _store_row(
+    stream: Stream,
+    progress: Progress,
+    run: Run,
+    fetched: Fetched,
+    after: Checkpoint,
+    schema: int | None,
 ) -> dict[str, Any]:
     return {
+        "stream_id": stream.id,
+        "lease_id": progress.lease_id,
+        "version": stream.version,
+        "schema": schema,
         "run_id": run.id,
+        "fetched_by": fetched.kept_by or run.id,
+        **columns(fetched.records),
         "requests": fetched.requests,
         "bytes": fetched.received,
-        "added": taken.new,
-        "changed": taken.changed,
-        "unchanged": max(fetched.count - fetched.rejected - taken.new - taken.changed, 0),
-        "rejected": fetched.rejected,
+        "found": fetched.count,
+        "refused": fetched.rejected,
         "shown": orjson.dumps(after.shown()).decode(),
         "visited": fetched.unchanged.id if fetched.unchanged else None,
         "reading": after.reading,
         "number": after.page,
-        "stream_id": progress.pk,
-        "position": _encrypted(Progress, "position", after.stored()),
+        "following": _encrypted(Progress, "position", after.stored()),
         "lease_seconds": LEASE_SECONDS,
     }
 
@@ -307,65 +312,4 @@ def _keep_refused(stream: Stream, run: Run, refused: tuple[Refused, ...]) -> Non
             data=one.data.decode(errors="replace"),
         )
         for one in refused
-    )
-
-
-def _missing(stream: Stream, current: Progress, run: Run, reached: Checkpoint) -> list[int]:
-    """Offsets of the records that this reading did not find, nor a first one before it."""
-    found = Run.objects.values_list("records_new", flat=True).get(pk=run.pk)
-    if reached.reading == 1 and found == current.record_count:
-        return []  # all that is there came with this very reading
-    visited: list[Any] = [stream.id, run.id, reached.reading]
-    with connection.cursor() as cursor:
-        cursor.execute(_SEEN, visited)
-        if cursor.fetchone()[0] == current.record_count:
-            return []
-    sql = "SELECT m FROM datafetch_missing(%s, %s, %s) m"
-    if reached.is_second_look:
-        sql += (
-            ' JOIN datafetch_record r ON r."offset" = m AND r.stream_id = %s AND r.missing_in = %s'
-        )
-    second = [stream.id, run.id] if reached.is_second_look else []
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*visited, *second])
-        return [row[0] for row in cursor.fetchall()]
-
-
-def _may_have_slipped(stream: Stream, reached: Checkpoint) -> bool:
-    is_first_look = not reached.is_second_look
-    return is_first_look and reached.page > 1 and may_shift(stream.pagination)
-
-
-def _look_again(
-    stream: Stream, current: Progress, run: Run, reached: Checkpoint, missing: list[int]
-) -> Checkpoint:
-    """Records move between pages while they are read, and one may slip past: read once more."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE datafetch_record SET missing_in = %s"
-            ' WHERE stream_id = %s AND "offset" = ANY(%s)',
-            [run.id, stream.id, missing],
-        )
-    again = Checkpoint(
-        reading=reached.reading + 1,
-        is_second_look=True,
-        since=reached.since,
-        greatest=reached.greatest,
-    )
-    Progress.objects.filter(pk=current.pk).update(position=again.stored())
-    return again
-
-
-def _bury(stream: Stream, current: Progress, run: Run, missing: list[int]) -> None:
-    if not missing:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT datafetch_bury(%s, %s, %s, %s)",
-            [stream.id, run.id, current.last_offset, missing],
-        )
-        (buried,) = cursor.fetchone()
-    Run.objects.filter(pk=run.pk).update(records_deleted=F("records_deleted") + buried)
-    Progress.objects.filter(pk=current.pk).update(
-        last_offset=F("last_offset") + buried, record_count=F("record_count") - buried
     )

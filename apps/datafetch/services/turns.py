@@ -55,6 +55,9 @@ class Turn(ABC):
     def give_up(self) -> None:
         """End a run of which workers keep dying."""
 
+    def settle(self) -> None:  # noqa: B027 - not all kinds have something to wait for
+        """Wait until all that `step` has begun is stored."""
+
     def take(self) -> None:
         """Work until the run has ended, must wait, or others may wait for their turn."""
         if self.progress.claims > limits.MAX_CLAIMS:
@@ -69,6 +72,9 @@ class Turn(ABC):
             self.fail(failure)
 
     def _is_over(self) -> bool:
+        must_rest = closing.is_set() or time.monotonic() >= self.ends_at
+        if must_rest or self.checkpoint.at is None:
+            self.settle()
         if self.progress.stop_requested:
             runs.stop(self.progress)
             return True
@@ -77,7 +83,7 @@ class Turn(ABC):
             if again is None:
                 return True
             self.checkpoint = again
-        if closing.is_set() or time.monotonic() >= self.ends_at:
+        if must_rest:
             self.leave(0)
             return True
         return False

@@ -4,6 +4,8 @@ Null says nothing of a field. What is kept is bounded: a record whose members ar
 would have a new form every day.
 """
 
+from collections import defaultdict
+from operator import itemgetter
 from typing import Any
 
 MAX_FIELDS = 500
@@ -41,6 +43,21 @@ class Observed:
         elif len(self._seen) < MAX_FIELDS:
             self._seen[look] = [name for name, value in data.items() if type(value) is int]
         observe(self.form, data)
+
+
+def form_of(records: list[dict[str, Any]]) -> Form:
+    """The form of many records at once: of those that look alike one is enough, but for large integers."""
+    alike: defaultdict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for data in records:
+        alike[*data, *map(type, data.values())].append(data)
+    form: Form = {}
+    for group in alike.values():
+        integers = [name for name, value in group[0].items() if type(value) is int]
+        columns = (list(map(itemgetter(name), group)) for name in integers)
+        is_plain = all(min(one) >= -_BIGINT and max(one) < _BIGINT for one in columns)
+        for data in group[:1] if is_plain else group:
+            observe(form, data)
+    return form
 
 
 def observe(form: Form, data: dict[str, Any]) -> None:
