@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 from django.contrib.admin import site
@@ -12,6 +13,7 @@ _TELL = "import json, sys, threading; print(json.dumps([threading.active_count()
 _WORKER = "import config.worker as w; w.take_settings(); w.app.loader.import_default_modules(); "
 
 
+@cache
 def loaded(program: str) -> tuple[int, set[str]]:
     """How many threads a process of its own has after `program`, and which modules."""
     environment = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}

@@ -132,10 +132,13 @@ def test_edits_while_a_call_is_under_way_wait_for_the_next(shop: Shop, hubspot: 
     assert Contact.objects.get().acknowledged["firstname"] == "4"
 
 
+@pytest.mark.parametrize("times", [3, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.django_db(transaction=True)
-def test_workers_that_claim_at_once_do_not_split_a_batch(shop: Shop, hubspot: Simulator) -> None:
+def test_workers_that_claim_at_once_do_not_split_a_batch(
+    shop: Shop, hubspot: Simulator, times: int
+) -> None:
     unlimited(hubspot)
-    for _ in range(10):
+    for _ in range(times):
         shop.forget_customers()
         hubspot.forget_calls()
         shop.add_many(350)
