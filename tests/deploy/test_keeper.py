@@ -116,7 +116,7 @@ def test_children_of_a_program_that_was_killed_are_killed_too(keep: Keep, tmp_pa
         f"Path({str(pid_file)!r}).write_text(str(p.pid)); os.kill(os.getpid(), 9)"
     )
     keeper = keep(code)
-    keeper.child.wait(10)
+    keeper.child.wait(60)
     grandchild = int(pid_file.read_text())
 
     keeper.look()

@@ -61,7 +61,7 @@ def test_it_starts_again_after_kill_9(tmp_path: Path) -> None:
     with running(postgres) as child:
         _query(postgres, "CREATE TABLE kept AS SELECT 42 AS answer")
         os.kill(child.pid, signal.SIGKILL)
-        assert child.wait(10.0)
+        assert child.wait(60.0)
     assert (postgres.home.cluster / "postmaster.pid").exists()
 
     with running(postgres):

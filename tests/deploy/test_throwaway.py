@@ -76,7 +76,7 @@ def test_ctrl_c_leaves_nothing_behind(waiting: "subprocess.Popen[str]") -> None:
 
     os.killpg(waiting.pid, signal.SIGINT)  # a terminal tells the whole group
 
-    assert waiting.wait(20) == 130
+    assert waiting.wait(60) == 130
     assert not Path(data_dir).exists()
     assert not processes_on(data_dir)
 
@@ -87,7 +87,7 @@ def test_a_signal_to_it_alone_ends_the_command_too(waiting: "subprocess.Popen[st
 
     waiting.terminate()
 
-    assert waiting.wait(20) == 143
+    assert waiting.wait(60) == 143
     assert not is_alive(int(environment["COMMAND_PID"]))
     assert not Path(environment["DATA_DIR"]).exists()
     assert not processes_on(environment["DATA_DIR"])
@@ -99,6 +99,6 @@ def test_kill_9_takes_command_and_services_along(waiting: "subprocess.Popen[str]
 
     waiting.kill()
 
-    wait_until(lambda: not is_alive(int(environment["COMMAND_PID"])), seconds=10)
-    wait_until(lambda: not processes_on(environment["DATA_DIR"]), seconds=10)
+    wait_until(lambda: not is_alive(int(environment["COMMAND_PID"])))
+    wait_until(lambda: not processes_on(environment["DATA_DIR"]))
     shutil.rmtree(environment["DATA_DIR"])

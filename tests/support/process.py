@@ -43,7 +43,7 @@ class OtherProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
         self._process.stdout.close()
 
     def status_of(self, method: str, path: str, **headers: str) -> int:
