@@ -4,7 +4,7 @@ import tempfile
 import tracemalloc
 
 import pytest
-from django.db import DataError, connection, transaction
+from django.db import DataError, OperationalError, connection, transaction
 
 from apps.common.ids import uuid7
 from apps.common.models import JobRun
@@ -121,4 +121,16 @@ def test_a_hot_statement_that_fails_leaves_its_connection_usable() -> None:
 
     with prepared_cursor() as cursor:
         cursor.execute("SELECT 1 / $1::int", [1])
+        assert cursor.fetchone() == (1,)
+
+
+def test_a_server_that_goes_away_is_told_as_one_that_is_not_there() -> None:
+    connection.close()
+    with prepared_cursor() as cursor:
+        for _ in range(2):  # it says why it goes, and then nothing
+            with pytest.raises(OperationalError):
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with prepared_cursor() as cursor:
+        cursor.execute("SELECT 1")
         assert cursor.fetchone() == (1,)

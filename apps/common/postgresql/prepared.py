@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.utils import CursorWrapper
-from psycopg import Connection
+from psycopg import Connection, OperationalError
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
@@ -85,8 +85,11 @@ class PreparedCursor:
         return name
 
     def _check(self, result: Any) -> None:
-        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-            raise error_from_result(result)
+        if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            return
+        error = error_from_result(result)
+        # libpq's own word, without a code, is that the server has gone.
+        raise error if error.sqlstate else OperationalError(str(error))
 
 
 def _kept(connection: Connection[Any]) -> PreparedCursor:
