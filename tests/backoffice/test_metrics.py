@@ -10,6 +10,7 @@ from django.test import Client
 from apps.backoffice.metrics import _GAUGES, COUNT_LIMIT
 from apps.common.ids import uuid7
 from apps.webhooks.models import Due
+from tests.support.emptying import start_with_new_tables
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +38,7 @@ def test_deliveries_that_wait_are_counted_with_an_order_and_without() -> None:
 
 @pytest.mark.parametrize("name", ["tradepost_deliveries_ready", "tradepost_delivery_ready_seconds"])
 def test_what_waits_is_found_by_index_among_many_that_are_not_due(name: str) -> None:
+    start_with_new_tables()
     owe(5_000, ready=False)
     owe(5)
     query = next(query for one, _, _, query in _GAUGES if one == name)
