@@ -55,15 +55,15 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("startup", Needs.NOTHING, "", "", rounds=1),
-    Case("lists", Needs.NOTHING, "300000 500", "100000 100", rounds=1),
+    Case("startup", Needs.NOTHING, "10", "4", rounds=1),
+    Case("lists", Needs.NOTHING, "300000 500", "100000 40", rounds=1),
     Case("deliveries", Needs.DATABASE, "5000", "2000"),
     Case("dispatching", Needs.DATABASE, "20000", "5000"),
     Case("fairness", Needs.DATABASE, "", None, rounds=1),
     Case("peers", Needs.DATABASE, "2000", None, rounds=1),
     Case("fetch", Needs.DATABASE, "100000 300000 1", "20000 50000 1"),
-    Case("orders", Needs.TRADEPOST, "6", "3"),
-    Case("deals", Needs.TRADEPOST, "6", "3"),
+    Case("orders", Needs.TRADEPOST, "6", "2"),
+    Case("deals", Needs.TRADEPOST, "6", "2"),
     Case("latency", Needs.TRADEPOST, "300", "100"),
     Case("customers", Needs.TRADEPOST, "1000", "300", rounds=1),
 )

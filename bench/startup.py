@@ -1,10 +1,11 @@
 """How soon `make run` is ready, the first time and again, and what it takes when nothing happens.
 
-`python -m bench.startup` works in a folder of its own. Memory is the sum over all processes, what they share
-counted once (PSS); idle CPU is in seconds of one processor per second.
+`python -m bench.startup [SECONDS]` works in a folder of its own, and looks for so long at what is idle. Memory is the
+sum over all processes, what they share counted once (PSS); idle CPU is in seconds of one processor per second.
 """
 
 import os
+import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -15,10 +16,8 @@ from bench.installation import started
 from bench.measuring import children, stat
 from deploy.local.services import free_port
 
-IDLE_SECONDS = 10.0
 
-
-def main() -> None:
+def main(idle_seconds: float = 10.0) -> None:
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"DATA_DIR": folder, "PORT": str(free_port())}
         for name in ("REDIS_URL", "DATABASE_URL"):
@@ -29,10 +28,10 @@ def main() -> None:
         begun = time.perf_counter()
         with started(environment) as pid:
             tell("make run: ready again", time.perf_counter() - begun, "s")
-            time.sleep(IDLE_SECONDS)  # the last caches fill, the first sweeps have been
+            time.sleep(idle_seconds)  # the last caches fill, the first sweeps have been
             before = cpu(pid)
-            time.sleep(IDLE_SECONDS)
-            tell("idle: all processes", (cpu(pid) - before) / IDLE_SECONDS, "CPU s/s")
+            time.sleep(idle_seconds)
+            tell("idle: all processes", (cpu(pid) - before) / idle_seconds, "CPU s/s")
             tell("idle: all processes, memory", memory(pid), "MB")
 
 
@@ -65,4 +64,4 @@ def cpu(first: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(float, sys.argv[1:]))
