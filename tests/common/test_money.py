@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from iso4217 import Currency
 
 from apps.common.money import MAX_AMOUNT, MINOR_UNITS, display, is_currency
+from tests.support.currencies import NO_CURRENCY
 
 
 @pytest.mark.parametrize("currency", sorted(MINOR_UNITS))
@@ -49,8 +50,8 @@ def test_an_active_currency_is_one(code: str) -> None:
     assert is_currency(code)
 
 
-# In ISO 4217 XAU is gold and XXX no currency at all; DEM is past.
-@pytest.mark.parametrize("code", ["", "eur", "EU", "EURO", "XAU", "XXX", "DEM", "ZZZ", "€"])
+# In ISO 4217 XAU is gold; DEM is past.
+@pytest.mark.parametrize("code", ["", "eur", "EU", "EURO", "XAU", NO_CURRENCY, "DEM", "ZZZ", "€"])
 def test_anything_else_is_no_currency(code: str) -> None:
     assert not is_currency(code)
 

@@ -13,6 +13,7 @@ from apps.events.models import Event
 from sandbox.hubspot.server import Simulator
 from tests.crm.support import Shop, states, step, sync
 from tests.support import ApiClient, background, run_jobs, wait_until
+from tests.support.currencies import NO_CURRENCY
 
 pytestmark = pytest.mark.django_db
 
@@ -307,8 +308,7 @@ def test_erasure_takes_the_figures_and_no_late_event_brings_them_back(
 
 
 def test_a_mapping_of_a_figure_that_there_is_not_is_refused(shop: Shop) -> None:
-    # XXX: what ISO 4217 writes for no currency.
-    for name in ("orders.average", "orders.total.XXX", "orders.total."):
+    for name in ("orders.average", f"orders.total.{NO_CURRENCY}", "orders.total."):
         answer = shop.client.put("/api/v1/crm/connection", {"mapping": {name: "a"}})
         assert answer.status_code == 400
         assert answer.json()["errors"][0]["code"] == "unknown_field"

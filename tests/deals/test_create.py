@@ -13,6 +13,7 @@ from apps.events.models import Event
 from tests.conftest import MakeAccount
 from tests.deals.support import DEALS, body, faults, published
 from tests.support import ApiClient
+from tests.support.currencies import NO_CURRENCY
 
 
 def test_deal_is_answered_as_it_is_read_afterwards(seller: ApiClient) -> None:
@@ -92,11 +93,7 @@ ITEM = {"name": "Chair", "price": 1}
         ({"total_price": True}, "/total_price", "invalid"),
         ({"total_price": None}, "/total_price", "null"),
         ({"currency": "EURO"}, "/currency", "unknown_currency"),
-        (
-            {"currency": "XXX"},
-            "/currency",
-            "unknown_currency",
-        ),  # XXX: what ISO 4217 writes for no currency
+        ({"currency": NO_CURRENCY}, "/currency", "unknown_currency"),
         ({"currency": "eur"}, "/currency", "unknown_currency"),
         ({"name": ""}, "/name", "blank"),
         ({"name": "x" * 201}, "/name", "max_length"),

@@ -12,6 +12,7 @@ from apps.common.money import MAX_AMOUNT
 from apps.deals.api.plain import plain_deal
 from apps.deals.api.serializers.deals import MAX_ITEMS, DealInput
 from tests.deals.support import body
+from tests.support.currencies import NO_CURRENCY
 
 texts = st.sampled_from(["Chair", "", " ", " a", "a\n", "a b", "\x00", "é", "\u00a0", "x" * 201])
 texts |= st.text(max_size=4) | st.just("x" * 200)
@@ -34,8 +35,7 @@ bodies = st.fixed_dictionaries(
     {
         "name": texts | oddities,
         "total_price": amounts,
-        # XXX: what ISO 4217 writes for no currency.
-        "currency": st.sampled_from(["EUR", "JPY", "eur", "XXX", "EUR ", ""]) | oddities,
+        "currency": st.sampled_from(["EUR", "JPY", "eur", NO_CURRENCY, "EUR ", ""]) | oddities,
         "items": st.lists(items, max_size=3) | oddities,
     },
     optional={

@@ -7,6 +7,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 
 from apps.orders.models import Product, Stock, StockMovement
 from tests.orders.conftest import BASE, MakeShop, Shop, assert_ledger_agrees, movements, stock
+from tests.support.currencies import NO_CURRENCY
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +36,7 @@ def test_a_storefront_can_be_read_and_changed(shop: Shop) -> None:
         ({"code": "a\n"}, None),
         ({"code": ""}, "/code"),
         ({"currency": "EURO"}, "/currency"),
-        ({"currency": "XXX"}, "/currency"),  # XXX: what ISO 4217 writes for no currency
+        ({"currency": NO_CURRENCY}, "/currency"),
         ({"reservation_minutes": 0}, "/reservation_minutes"),
         ({"reservation_minutes": 10**12}, "/reservation_minutes"),
         ({"reservation_minutes": 1.5}, "/reservation_minutes"),

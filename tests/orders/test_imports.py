@@ -18,6 +18,7 @@ from apps.orders.services import imports
 from tests.orders.conftest import Shop, assert_ledger_agrees, event_types, movements, stock
 from tests.orders.test_changes import OPERATOR
 from tests.support import concurrently
+from tests.support.currencies import NO_CURRENCY
 
 pytestmark = pytest.mark.django_db
 
@@ -97,7 +98,7 @@ def test_bad_rows_are_left_out_and_told(shop: Shop) -> None:
         + "OK,Fine,1,EUR,1\n"  # line 2
         + ",Nameless,1,EUR,1\n"
         + "A,A,12.50,EUR,1\n"
-        + "B,B,1,XXX,1\n"
+        + f"B,B,1,{NO_CURRENCY},1\n"
         + "C,C,1,EUR,-1\n"
         + "D,D,1,EUR\n"
         + "OK,Again,1,EUR,1\n"
