@@ -59,16 +59,16 @@ ON CONFLICT (stream_id, request) DO UPDATE SET (url, run_id, reading, number, vi
 # What was stored from it is not what it was read by any more: should that come back, it is read once more.
 _DISTRUST_PAGE = "UPDATE datafetch_page SET shape = '' WHERE stream_id = %s AND request = %s"
 
-_KNOWN = """
+_COLUMNS_OF_KNOWN = """
 SELECT p.id, p.run_id, p.reading, p.number, p.url, p.etag, p.last_modified, p.shape, p.digest, p.record_count,
        p.cursor_value, p.next
+"""
+_KNOWN = f"""{_COLUMNS_OF_KNOWN}
   FROM datafetch_page p WHERE p.stream_id = %s AND p.request = %s
 """
 
 # No row once the run does not go on as it is, or not for this worker.
-_KNOWN_NEXT = """
-SELECT p.id, p.run_id, p.reading, p.number, p.url, p.etag, p.last_modified, p.shape, p.digest, p.record_count,
-       p.cursor_value, p.next
+_KNOWN_NEXT = f"""{_COLUMNS_OF_KNOWN}
   FROM datafetch_progress g JOIN datafetch_stream s ON s.id = g.id
   LEFT JOIN datafetch_page p ON p.stream_id = g.id AND p.request = %s
  WHERE g.id = %s AND g.lease_id = %s AND NOT g.stop_requested AND s.version = %s
