@@ -165,7 +165,7 @@ class Sender:
             runner.run(self._main(started))
 
     async def _main(self, started: threading.Event) -> None:
-        async with aio.new_session(HEADERS) as self._session:
+        async with aio.Client(HEADERS) as self._client:
             started.set()
             await self._ended.wait()
 
@@ -190,7 +190,7 @@ class Sender:
                     log.warning("webhook_waited_too_long", delivery_id=str(parcel.delivery_id))
                     self._give_up([parcel])
                     continue
-                outcome = await post(self._session, parcel)
+                outcome = await post(self._client, parcel)
                 self._lines.note(line, outcome)
                 if not outcome.is_success:
                     # How it goes on is decided where failures are counted, not in this line.

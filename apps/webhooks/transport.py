@@ -9,6 +9,7 @@ from uuid import UUID
 
 import aiohttp
 import structlog
+from aiohttp.http import HttpProcessingError
 
 from apps.common.outgoing import aio
 from apps.common.outgoing.guard import AddressRefused
@@ -85,7 +86,7 @@ class Outcome:
         return self.status_code is not None and 200 <= self.status_code < 300
 
 
-async def post(session: aiohttp.ClientSession, parcel: Parcel) -> Outcome:
+async def post(client: aio.Client, parcel: Parcel) -> Outcome:
     """Sign with the present time and send; never raises, but for cancellation."""
     now = time.time()
     headers = {
@@ -98,36 +99,25 @@ async def post(session: aiohttp.ClientSession, parcel: Parcel) -> Outcome:
     if parcel.replay_id is not None:
         headers["webhook-replay"] = str(parcel.replay_id)
     timing = Timing.begin()
+    answer, word = None, ""
     try:
-        async with session.post(
-            parcel.url, data=parcel.body, headers=headers, allow_redirects=False
-        ) as response:
-            # The status has decided: a body that is late or broken changes nothing.
-            body = await aio.read_capped(response)
-            return Outcome(
-                parcel=parcel,
-                started=timing.started,
-                duration=time.monotonic() - timing.started,
-                headers=HEADERS | headers,
-                phases=timing.phases(),
-                status_code=response.status,
-                answer_headers=kept_headers(response.headers),
-                body=body,
-                hint=_hint(response),
-                control=control(response.headers.get("webhook-delivery")),
-            )
+        answer = await client.post(parcel.url, headers, parcel.body)
     except Exception as error:
         word = error_word(error)
         if word == "failed":
             log.exception("webhook_attempt_failed", delivery_id=str(parcel.delivery_id))
-        return Outcome(
-            parcel=parcel,
-            started=timing.started,
-            duration=time.monotonic() - timing.started,
-            headers=HEADERS | headers,
-            phases=timing.phases(),
-            error=word,
-        )
+    duration = time.monotonic() - timing.started
+    tried = (parcel, timing.started, duration, HEADERS | headers, timing.phases())
+    if answer is None:
+        return Outcome(*tried, error=word)
+    return Outcome(
+        *tried,
+        status_code=answer.status,
+        answer_headers=kept_headers(answer.headers),
+        body=answer.body,
+        hint=_hint(answer),
+        control=control(answer.headers.get("webhook-delivery")),
+    )
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -167,13 +157,13 @@ def error_word(error: Exception) -> str:
         (TimeoutError, "timeout"),
         (aiohttp.ClientConnectorError, "connect_failed"),
         (aio.ResponseTooLarge, "response_too_large"),
-        ((aiohttp.ClientResponseError, aiohttp.ClientPayloadError), "invalid_response"),
+        ((HttpProcessingError, aiohttp.ClientPayloadError), "invalid_response"),
         ((aiohttp.ClientConnectionError, OSError), "disconnected"),
     )
     return next((word for kind, word in kinds if isinstance(error, kind)), "failed")
 
 
-def _hint(response: aiohttp.ClientResponse) -> float | None:
-    if response.status not in (429, 503):
+def _hint(answer: aio.Answer) -> float | None:
+    if answer.status not in (429, 503):
         return None
-    return retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+    return retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
