@@ -1,17 +1,19 @@
-"""Placing an order: two calls of the database, however many items it has.
+"""Placing an order: two calls of the database, however many items it has, or one.
 
-The first reads everything that the order depends on; ids, event and answer are then made here; the
-second decides and writes. Both are functions of the database: migrations/0011_placing.sql.
+The first reads what the order names, unless this process remembers that; ids, event and answer are then made
+here; the second decides and writes. Both are functions of the database: migrations/0011_placing.sql and
+0012_posting.sql.
 """
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from django.db.backends.utils import CursorWrapper
 
 from apps.common import wakeups
 from apps.common.actor import Actor
@@ -22,9 +24,15 @@ from apps.common.models import IdempotencyKey
 from apps.common.postgresql.prepared import prepared_cursor
 from apps.common.retries import retried
 from apps.events.publishing import DISPATCH
+from apps.orders.errors import OrderInvalid
+from apps.orders.services.asked import reservation_end
 from apps.orders.services.building import Catalogue, NewOrder, Placed, build, document, refuse
+from apps.orders.services.remembered import recall, remember
 
 MAX_ATTEMPTS = 4
+
+# From here on for 1,100 years: times that stand in for the one that is not known yet.
+_FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 class Answered(NamedTuple):
@@ -43,12 +51,15 @@ class Retry:
     answer: Callable[[Placed], dict[str, Any]]
 
 
-class _Read(NamedTuple):
-    """What the first call brings."""
+class _Written(NamedTuple):
+    """What `orders_post_v1` answers: what became of the order, and what it was given."""
 
-    at: datetime
+    outcome: str
+    available: str | None
+    id: UUID
     number: int
-    catalogue: Catalogue
+    at: datetime
+    answer: list[Any]
 
 
 @retried
@@ -57,24 +68,27 @@ def place_order(
 ) -> Placed | Answered:
     """Place an order and reserve its stock, or return what the key's first request was answered.
 
-    Call it outside a transaction: the second call of the database is one. Raises OrderInvalid,
+    Call it outside a transaction: the writing call of the database is one. Raises OrderInvalid,
     InsufficientStock, ExternalIdTaken, Conflict while the key's first request is at work, and
     Unavailable when the products keep changing underneath.
     """
+    placed = _from_memory(account_id, wanted)
     for _ in range(MAX_ATTEMPTS):
-        with prepared_cursor() as cursor:
-            read = _read(cursor, account_id, wanted, retry)
+        if placed is None:
+            read = _read(account_id, wanted, retry)
             if isinstance(read, Answered):
                 return read
-            at, number, catalogue = read
-            placed = build(wanted, catalogue, account_id=account_id, number=number, at=at)
-            outcome, available = _write(cursor, placed, actor, retry)
-        if outcome == "placed":
+            placed = _build(account_id, wanted, read)
+        written = _write(placed, actor, retry)
+        if written.outcome == "placed":
             wakeups.wake(DISPATCH)
-            return placed
-        if outcome == "in_flight":
+            return _given(placed, written)
+        if written.outcome == "in_flight":
             raise in_flight()
-        refuse(outcome, available, wanted, placed)
+        if retry is not None and written.outcome == "answered":
+            return _answered(written.answer, retry)
+        refuse(written.outcome, orjson.loads(written.available or "{}"), wanted, placed)
+        placed = None
     raise busy()
 
 
@@ -83,35 +97,83 @@ def busy() -> Unavailable:
     return Unavailable("The products are being changed just now.", code="busy")
 
 
-def _read(
-    cursor: CursorWrapper, account_id: UUID, wanted: NewOrder, retry: Retry | None
-) -> _Read | Answered:
+def _from_memory(account_id: UUID, wanted: NewOrder) -> Placed | None:
+    """The order, built of what this process remembers; None where the database must be read for it."""
+    catalogue = recall(account_id, wanted)
+    if catalogue is not None:
+        with suppress(OrderInvalid):  # as things were
+            return _build(account_id, wanted, catalogue)
+    return None
+
+
+def _build(account_id: UUID, wanted: NewOrder, catalogue: Catalogue) -> Placed:
+    """The order with stand-ins for number and time, and so for its id: nobody can name them by chance or on
+    purpose, so that the database finds them in what is told of the order."""
+    # Odd: JSON is told no microseconds where there are none.
+    at = _FAR + timedelta(microseconds=secrets.randbits(54) << 1 | 1)
+    number = 1 << 60 | secrets.randbits(60)
+    return build(wanted, catalogue, account_id=account_id, number=number, at=at)
+
+
+def _given(placed: Placed, written: _Written) -> Placed:
+    """The order with what the database gave it."""
+    order, lines = placed
+    order.id, order.number = written.id, written.number
+    order.created_at = order.updated_at = written.at
+    order.reservation_expires_at = reservation_end(order.storefront, written.at)
+    for line in lines:
+        line.order_id = written.id
+    return placed
+
+
+def _answered(columns: Sequence[Any], retry: Retry) -> Answered:
+    names = ("status", "fingerprint", "body", "location")
+    return Answered(IdempotencyKey(**dict(zip(names, columns, strict=True))), retry.asked)
+
+
+def _read(account_id: UUID, wanted: NewOrder, retry: Retry | None) -> Catalogue | Answered:
     key = retry.asked.key if retry else ""
-    cursor.execute(
-        "SELECT at, number, storefront::text, products::text,"
-        " status, fingerprint, body, location"
-        " FROM orders_read_for_placing_v2($1, $2, $3, $4, $5)",
-        [account_id, wanted.storefront, wanted.items.skus, key, KEPT_SECONDS],
-    )
-    at, number, storefront, products, *answer = cursor.fetchone()
+    with prepared_cursor() as cursor:
+        cursor.execute(
+            "SELECT storefront::text, products::text, status, fingerprint, body, location"
+            " FROM orders_read_for_placing_v2($1, $2, $3, $4, $5)",
+            [account_id, wanted.storefront, wanted.items.skus, key, KEPT_SECONDS],
+        )
+        storefront, products, *answer = cursor.fetchone()
     if retry is not None and answer[0] is not None:
-        columns = zip(("status", "fingerprint", "body", "location"), answer, strict=True)
-        return Answered(IdempotencyKey(**dict(columns)), retry.asked)
-    return _Read(at, number, Catalogue.of(storefront and f"[{storefront}]", products))
+        return _answered(answer, retry)
+    catalogue = Catalogue.of(storefront and f"[{storefront}]", products)
+    remember(account_id, catalogue)
+    return catalogue
 
 
-def _write(
-    cursor: CursorWrapper, placed: Placed, actor: Actor, retry: Retry | None
-) -> tuple[str, dict[str, int]]:
+def _write(placed: Placed, actor: Actor, retry: Retry | None) -> _Written:
     content, payload = document(placed, actor)
     body = b""
     if retry is not None:
         answer = retry.answer(placed)
         body = answer.pop("body")
         content["answer"] = {"id": uuid7(), "lock_name": retry.asked.lock_name, **answer}
-    cursor.execute(
-        "SELECT outcome, available::text FROM orders_place_v2($1, $2, $3, $4)",
-        [orjson.dumps(content).decode(), payload, body, KEPT_SECONDS],
-    )
-    outcome, available = cursor.fetchone()
-    return outcome, orjson.loads(available or "{}")
+    order = placed.order
+    arguments = [
+        b"\x1f".join((orjson.dumps(content), payload, body)).decode(),
+        str(order.id),
+        str(content["change_id"]),
+        str(order.number),
+        _without_zone(order.created_at),
+        _without_zone(order.reservation_expires_at),
+        order.storefront.reservation_minutes,
+        KEPT_SECONDS,
+    ]
+    with prepared_cursor() as cursor:
+        cursor.execute(
+            "SELECT outcome, available::text, id, number, at, status, fingerprint, body, location"
+            " FROM orders_post_v1($1, $2, $3, $4, $5, $6, $7, $8)",
+            arguments,
+        )
+        outcome, available, order_id, number, at, *stored = cursor.fetchone()
+    return _Written(outcome, available, order_id, number, at, stored)
+
+
+def _without_zone(at: datetime | None) -> str:
+    return "" if at is None else at.isoformat(timespec="microseconds").removesuffix("+00:00")
