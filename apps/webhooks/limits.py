@@ -6,7 +6,7 @@ from apps.webhooks.enums import Lane
 ENDPOINT_CAP = 5
 # Deliveries that one process may hold for an endpoint that answers well, while nobody else holds any: as
 # many as are expected to be sent in so many seconds.
-HAND = 128
+HAND = 256
 HAND_SECONDS = 0.25
 # Deliveries that one claim takes of one lane.
 CLAIM_BATCH = 128
