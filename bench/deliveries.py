@@ -99,7 +99,9 @@ def answer(port: Any) -> None:
     """The receiver: tells its port and answers until it is ended."""
 
     async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", 0)
+        loop = asyncio.get_running_loop()
+        # With the backlog of 100 that is usual, some of 256 connections made at once are tried again after 1 s.
+        server = await loop.create_server(Answering, "127.0.0.1", 0, backlog=1024)
         port.put(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
