@@ -56,8 +56,8 @@ class Case(NamedTuple):
 
 CASES = (
     Case("startup", Needs.NOTHING, "10", "4", rounds=1),
-    Case("lists", Needs.NOTHING, "300000 500", "100000 40", rounds=1),
-    Case("deliveries", Needs.DATABASE, "5000", "2000"),
+    Case("lists", Needs.NOTHING, "300000 300", "100000 40", rounds=1),
+    Case("deliveries", Needs.DATABASE, "10000", "2000"),
     Case("dispatching", Needs.DATABASE, "20000", "5000"),
     Case("fairness", Needs.DATABASE, "", None, rounds=1),
     Case("peers", Needs.DATABASE, "2000", None, rounds=1),
