@@ -128,7 +128,7 @@ async def _exchange(
     transport.write(request)
     while True:
         message, content = await protocol.read()
-        if message.code >= 200 or message.code == HTTPStatus.SWITCHING_PROTOCOLS:
+        if not 100 <= message.code < 200 or message.code == HTTPStatus.SWITCHING_PROTOCOLS:
             return message, content
 
 

@@ -125,6 +125,41 @@ def test_a_request_has_its_headers_and_its_body(receiver: Receiver) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nxyz",
+        b"HTTP/1.0 200 OK\r\n\r\nuntil it hangs up",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: \xff\xe9\r\nX: 2\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_answers_are_taken_as_by_a_session_of_aiohttp(answer: bytes) -> None:
+    """The client does by itself what a session does around a connection: not otherwise."""
+
+    async def by_session(url: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, data=b"body", allow_redirects=False) as response,
+        ):
+            return response.status, list(response.headers.items()), await response.read()
+
+    async def by_client(url: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        async with aio.Client({}) as client:
+            answer = await client.post(url, {}, b"body")
+            return answer.status, list(answer.headers.items()), answer.body
+
+    with raw_server(answer) as url:
+        expected = asyncio.run(by_session(url))
+    with raw_server(answer) as url:
+        assert asyncio.run(by_client(url)) == expected
+
+
 def test_a_body_larger_than_a_sockets_buffer_arrives_whole(receiver: Receiver) -> None:
     body = bytes(range(256)) * 40_000
 
