@@ -85,7 +85,7 @@ def test_the_end_is_as_if_nobody_had_been_killed(
     remote = RemoteApi(receiver, items(120, text="x" * 200))
     stream = make_stream(someone, remote.url(path), **PAGINATIONS[path])
     pages = 41 if path == "/pages" else 40
-    someone.post(f"/api/v1/streams/{stream['id']}/start", {})
+    someone.post(f"/api/v1/streams/{stream['id']}/run", {})  # once: no other run follows
     killed = 0
 
     def has_ended() -> bool:
