@@ -13,6 +13,9 @@ TURN_SECONDS = 10.0
 # worker's run is taken over within a minute.
 LEASE_SECONDS = 45.0
 PAGE_SECONDS = 30.0
+# Unchanged pages that are confirmed together, at most, and the seconds in which they came: what kill -9 may cost.
+CONFIRM_PAGES = 16
+CONFIRM_SECONDS = 0.1
 # Claims in a row without a page: whoever reads this stream keeps dying of it.
 MAX_CLAIMS = 5
 

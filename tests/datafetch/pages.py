@@ -67,15 +67,15 @@ class Worker:
         """One that looks like those before it."""
         fetched = self._fetched(page, self.held.form)
         what = (self.stream, self.progress, self.run)
-        handed = storing.hand_over(*what, fetched, self.after, self.held)
+        handed = storing.hand_over(*what, fetched, self.after, self.held, _asked("next"))
         assert handed is not None
-        return handed
+        return handed.page
 
     def _fetched(self, page: dict[str, str], form: Form) -> Fetched:
         self.after = replace(self.after, page=self.after.page + 1)
         contents = {key: (hash_of(text), text.encode()) for key, text in page.items()}
         return Fetched(
-            asked=Asked("", "", {}, uuid7().bytes, str(self.after.page)),
+            asked=_asked(str(self.after.page)),
             after={},
             greatest=None,
             count=len(page),
@@ -84,3 +84,7 @@ class Worker:
             records=Records.of(contents),
             form=form,
         )
+
+
+def _asked(shown: str) -> Asked:
+    return Asked("", "", {}, uuid7().bytes, shown)

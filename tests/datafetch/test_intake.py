@@ -78,6 +78,25 @@ def test_an_integer_out_of_range_is_seen_behind_one_that_looks_like_it() -> None
     assert observed.form == {"id": {"integer", "number"}, "name": {"string"}}
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_many_records_have_the_form_that_each_of_them_adds_to(seed: int) -> None:
+    """Whether they all have the same fields or not."""
+    chance = random.Random(seed)
+    values: list[Any] = [None, True, 1, 2**63, -(2**63) - 1, 1.5, "x", {}, []]
+    for _ in range(200):
+        names = [*"abc"[: chance.randrange(4)], *chance.sample(["a\0b", "x" * 201], 1)]
+        share, some = chance.choice((0.7, 1.0)), chance.sample(values, 3)
+        page: list[dict[str, Any]] = [
+            {name: chance.choice(some) for name in names if chance.random() < share}
+            for _ in range(chance.randrange(6))
+        ]
+        form: forms.Form = {}
+        for record in page:
+            forms.observe(form, record)
+
+        assert forms.form_of(page) == form
+
+
 def test_a_page_is_compared_by_one_look_for_each_record(worker: Worker) -> None:
     """Although the table has just grown, so that its statistics call it empty."""
     for first in range(0, 3000, 1000):

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.utils import CursorWrapper
-from psycopg import Connection, OperationalError
+from psycopg import Connection, OperationalError, generators
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
@@ -34,7 +34,7 @@ class prepared_cursor:  # noqa: N801 - called as the function that it stands for
                     self._borrowed.autocommit = True
         else:
             database.ensure_connection()
-        cursor: Any = _kept(self._borrowed or database.connection)
+        cursor: Any = kept_on(self._borrowed or database.connection)
         return CursorWrapper(cursor, database)
 
     def __exit__(
@@ -62,15 +62,24 @@ class PreparedCursor:
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
         """Raises psycopg's errors, as its own cursors do."""
-        adapter, wire = self._adapter, self._connection.pgconn
-        dumped: Any = adapter.dump_sequence(values, [PyFormat.AUTO] * len(values))
-        types = adapter.types or ()
-        name = self._names.get((sql, types)) or self._prepare(sql, types)
+        name, dumped = self._bound(sql, values)
+        wire = self._connection.pgconn
         if wire.transaction_status == TransactionStatus.IDLE and not self._connection.autocommit:
             self._check(wire.exec_(b"BEGIN"))
-        result = wire.exec_prepared(name, dumped, adapter.formats)
-        self._check(result)
-        adapter.set_pgresult(result)
+        self._take(wire.exec_prepared(name, dumped, self._adapter.formats))
+
+    def send(self, sql: str, values: Sequence[Any] = ()) -> None:
+        """Hand a statement over, in autocommit: once this returns, the server has all of it. The connection is for
+        nothing else until `receive`."""
+        name, dumped = self._bound(sql, values)
+        wire = self._connection.pgconn
+        wire.send_query_prepared(name, dumped, self._adapter.formats)
+        self._connection.wait(generators.send(wire))
+
+    def receive(self) -> None:
+        """Wait until what was sent has been carried out; raises what `execute` does."""
+        (result,) = self._connection.wait(generators.fetch_many(self._connection.pgconn))
+        self._take(result)
 
     def fetchone(self) -> tuple[Any, ...]:
         """The row that the statement has answered, once."""
@@ -78,11 +87,20 @@ class PreparedCursor:
         self._adapter.set_pgresult(None)
         return row
 
+    def _bound(self, sql: str, values: Sequence[Any]) -> tuple[bytes, Any]:
+        dumped = self._adapter.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        types = self._adapter.types or ()
+        return self._names.get((sql, types)) or self._prepare(sql, types), dumped
+
     def _prepare(self, sql: str, types: tuple[int, ...]) -> bytes:
         name = b"tradepost_%d" % len(self._names)
         self._check(self._connection.pgconn.prepare(name, sql.encode(), types))
         self._names[sql, types] = name
         return name
+
+    def _take(self, result: Any) -> None:
+        self._check(result)
+        self._adapter.set_pgresult(result)
 
     def _check(self, result: Any) -> None:
         if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
@@ -92,7 +110,8 @@ class PreparedCursor:
         raise error if error.sqlstate else OperationalError(str(error))
 
 
-def _kept(connection: Connection[Any]) -> PreparedCursor:
+def kept_on(connection: Connection[Any]) -> PreparedCursor:
+    """The one of a connection."""
     kept: PreparedCursor | None = getattr(connection, _KEPT, None)
     if kept is None:
         kept = PreparedCursor(connection)

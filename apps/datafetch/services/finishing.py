@@ -14,8 +14,9 @@ from apps.datafetch.sources.pagination import may_shift
 # What is on a page that a reading has visited is there: when it is as many as are there, it is all of them. That
 # costs a tenth of looking for each record, and of two keys with one number it only sees too few.
 _SEEN = """
-SELECT count(DISTINCT key) FROM datafetch_page p, unnest(p.keys) key
- WHERE p.stream_id = %s AND p.run_id = %s AND p.reading = %s
+SELECT count(DISTINCT key) FROM (
+  SELECT unnest(p.keys) AS key FROM datafetch_page p WHERE p.stream_id = %s AND p.run_id = %s AND p.reading = %s
+) seen
 """
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-import orjson
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
@@ -38,11 +37,11 @@ class TextArrayDumper(Dumper):
 
 
 def columns(records: Records) -> dict[str, Any]:
-    """Records as datafetch_store_v2 takes them; nulls for none."""
+    """Records as datafetch_store_v3 takes them; nothing for none."""
     if not records:
-        return dict.fromkeys(("keys", "hashes", "datas"))
+        return {}
     return {
-        "keys": orjson.dumps(records.keys).decode(),
+        "keys": TextArray(list(map(str.encode, records.keys))),
         "hashes": b"".join(records.hashes),
         "datas": TextArray(records.datas),
     }

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -104,6 +105,9 @@ class _Reading(Turn):
         self._has_looked = False
         self._handed: Handed | None = None
         self._ahead: tuple[Asked, Known | None] | None = None
+        self._unconfirmed: list[Fetched] = []
+        self._window: dict[bytes, Known] = {}
+        self._looked_at = 0.0
         self._request = f"GET {self.source.redacted(stream.url)}"
         self._hidden = self.source.hidden
 
@@ -125,8 +129,10 @@ class _Reading(Turn):
         before = self.checkpoint
         try:
             fetched = self._fetch(before)
-        finally:
+        except BaseException:
             self.settle()
+            raise
+        self._await()
         if self.progress.stop_requested:
             return
         after = Checkpoint(
@@ -138,36 +144,74 @@ class _Reading(Turn):
             greatest=greater(before.greatest, fetched.greatest),
             digest=fetched.digest.hex(),
         )
-        if self._looked_ahead(fetched, after):
-            self._handed = storing.hand_over(*self._what(), fetched, after, self.held)
-        if self._handed is None:
-            storing.store(*self._what(), fetched, after, self.held)
+        if not self._may_wait(fetched, after):
+            self._store(fetched, after)
         self.checkpoint = after
 
     def settle(self) -> None:
+        self._await()
+        if self._unconfirmed:
+            storing.store(*self._what(), self._with_unconfirmed(), self.checkpoint, self.held)
+
+    def _await(self) -> None:
+        """Wait until a page is stored that was handed over."""
         if self._handed is not None:
             handed, self._handed = self._handed, None
             storing.settle(self.progress, handed)
 
+    def _store(self, fetched: Fetched, after: Checkpoint) -> None:
+        """Store a page, and the unchanged ones before it. It is handed over when all is known that is needed to ask
+        for the page at `after`, as nothing has to be read from PostgreSQL then until that one has come."""
+        self._ahead, self._window = None, {}
+        asked = self._asked_ahead(after)
+        self._unconfirmed.append(fetched)
+        page = self._with_unconfirmed()
+        not_there_yet = {one.asked.digest for one in (*page.unconfirmed, page)}
+        handed = None
+        if asked is not None and asked.digest not in not_there_yet:
+            handed = storing.hand_over(*self._what(), page, after, self.held, asked)
+        if asked is None or handed is None:
+            storing.store(*self._what(), page, after, self.held)
+            return
+        self._handed = handed.page
+        if not handed.goes_on:
+            self._await()
+            return
+        self._ahead, self._looked_at = (asked, handed.known), time.monotonic()
+        after_it = handed.window.items()
+        self._window = {at: known for at, known in after_it if at not in not_there_yet}
+
+    def _with_unconfirmed(self) -> Fetched:
+        """The last of the pages that are not stored yet, and those before it in it: none is unconfirmed any more."""
+        *before, last = self._unconfirmed
+        self._unconfirmed = []
+        return replace(last, unconfirmed=tuple(before))
+
     def _what(self) -> tuple[Stream, Progress, Run]:
         return self.stream, self.progress, self.run
 
-    def _looked_ahead(self, fetched: Fetched, after: Checkpoint) -> bool:
-        """Whether all is known that is needed to ask for the page at `after`: then the page before it can be
-        handed over, as nothing has to be read from PostgreSQL until the next one has come."""
-        self._ahead = None
-        if after.at is None or self._reads_between_pages:
+    def _may_wait(self, fetched: Fetched, after: Checkpoint) -> bool:
+        """Whether an unchanged page can be confirmed together with the next ones (docs/adr/0041): when it is known
+        already what the next one was, and those that wait are few and came within a moment."""
+        is_soon = time.monotonic() < self._looked_at + limits.CONFIRM_SECONDS
+        if fetched.unchanged is None or not self._window or not is_soon:
             return False
+        asked = self._asked_ahead(after)
+        known = self._window.pop(asked.digest, None) if asked is not None else None
+        if asked is None or known is None:
+            return False
+        self._ahead = asked, known
+        self._unconfirmed.append(fetched)
+        return True
+
+    def _asked_ahead(self, after: Checkpoint) -> Asked | None:
+        """The request for the page at `after`; None when it cannot be told before the one before it is stored."""
+        if after.at is None or self._reads_between_pages:
+            return None
         try:
-            asked = self.source.asked(after.at, after.since, None)
+            return self.source.asked(after.at, after.since, None)
         except SourceFailed:
-            return False  # as will be told when it is asked for
-        if asked.digest == fetched.asked.digest:
-            return False  # the row that tells so is not there yet
-        goes_on, known = storing.known_next(self.stream, self.progress, asked.digest)
-        if goes_on:
-            self._ahead = asked, known
-        return goes_on
+            return None  # as will be told when it is asked for
 
     @property
     def _reads_between_pages(self) -> bool:
@@ -180,7 +224,7 @@ class _Reading(Turn):
         if self._ahead is not None:
             return self._ahead
         asked = self.source.asked(before.at or {}, before.since, self._token())
-        return asked, storing.known(self.stream.id, asked.digest)
+        return asked, storing.known(self.stream, self.progress, asked.digest)
 
     def _fetch(self, before: Checkpoint) -> Fetched:
         if before.page >= limits.MAX_PAGES:

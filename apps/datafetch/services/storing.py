@@ -1,6 +1,6 @@
 """A page, its records and the checkpoint after it: one transaction, or nothing of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -10,12 +10,12 @@ from django.db import DatabaseError, connection, models, transaction
 
 from apps.common.encryption import EncryptedTextField
 from apps.common.ids import uuid7
-from apps.datafetch.limits import LEASE_SECONDS
+from apps.datafetch.limits import CONFIRM_PAGES, LEASE_SECONDS
 from apps.datafetch.models import Page, Progress, Rejected, Run, Stream
 from apps.datafetch.selectors import binding_cursor
 from apps.datafetch.services import runs, schemas
 from apps.datafetch.services.checkpoints import Checkpoint
-from apps.datafetch.services.handing import Handed, Statement, all_at_once
+from apps.datafetch.services.handing import Handed, answer
 from apps.datafetch.services.intake import columns
 from apps.datafetch.sources.forms import Form
 from apps.datafetch.sources.pagination import Position
@@ -31,47 +31,32 @@ SELECT s.version, (SELECT max(v.number) FROM datafetch_schemaversion v WHERE v.s
   FROM datafetch_stream s WHERE s.id = %s
 """
 
-_STORE = """
-SELECT added, changed, is_to_stop FROM datafetch_store_v2(
-  %(stream_id)s, %(lease_id)s, %(version)s, %(schema)s, %(run_id)s, %(fetched_by)s,
-  %(keys)s::json, %(hashes)s, %(datas)s,
-  %(requests)s, %(bytes)s, %(found)s, %(refused)s, %(shown)s::jsonb,
-  %(visited)s, %(reading)s, %(number)s, %(following)s, %(lease_seconds)s)
-"""
+_ARGUMENTS = (
+    *("of_stream", "by_lease", "of_version", "of_schema", "by_run", "fetched_by"),
+    *("keys", "hashes", "datas"),
+    *("requested", "received", "counted", "refused", "shown"),
+    *("visited", "in_all", "in_reading", "at_number", "following", "lease_seconds"),
+    *("page_id", "page_request", "page_url", "page_etag", "page_modified", "page_shape"),
+    *("page_digest", "page_body", "page_bytes", "page_count", "page_cursor", "page_next"),
+)
+_GIVEN = ", ".join(f"{name} => ${n}" for n, name in enumerate(_ARGUMENTS, 1))
+_STORE = f"SELECT added, changed, is_to_stop FROM datafetch_store_v3({_GIVEN})"  # noqa: S608 - names of ours
 _LEASE_LOST, _CONFIGURATION_CHANGED = "TP001", "TP002"  # the states of its errors
 
-_KEEP_PAGE = """
-INSERT INTO datafetch_page (id, stream_id, request, url, run_id, reading, number, visited_at,
-  fetched_at, etag, last_modified, shape, digest, body, body_bytes, record_count, keys, cursor_value,
-  next)
-VALUES (%(id)s, %(stream_id)s, %(request)s, %(url)s, %(run_id)s, %(reading)s, %(number)s, now(), now(),
-  %(etag)s, %(last_modified)s, %(shape)s, %(digest)s, %(body)s, %(body_bytes)s, %(record_count)s,
-  ARRAY(SELECT hashtextextended(key, 0) FROM json_array_elements_text(%(keys)s::json) key),
-  %(cursor_value)s::jsonb, %(next)s)
-ON CONFLICT (stream_id, request) DO UPDATE SET (url, run_id, reading, number, visited_at, fetched_at,
-  etag, last_modified, shape, digest, body, body_bytes, record_count, keys, cursor_value, next)
-  = (EXCLUDED.url, EXCLUDED.run_id, EXCLUDED.reading, EXCLUDED.number, EXCLUDED.visited_at,
-  EXCLUDED.fetched_at, EXCLUDED.etag, EXCLUDED.last_modified, EXCLUDED.shape, EXCLUDED.digest,
-  EXCLUDED.body, EXCLUDED.body_bytes, EXCLUDED.record_count, EXCLUDED.keys, EXCLUDED.cursor_value,
-  EXCLUDED.next)
-"""
-
-# What was stored from it is not what it was read by any more: should that come back, it is read once more.
-_DISTRUST_PAGE = "UPDATE datafetch_page SET shape = '' WHERE stream_id = %s AND request = %s"
-
-_COLUMNS_OF_KNOWN = """
+_SELECT_KNOWN = """
 SELECT p.id, p.run_id, p.reading, p.number, p.url, p.etag, p.last_modified, p.shape, p.digest, p.record_count,
        p.cursor_value, p.next
 """
-_KNOWN = f"""{_COLUMNS_OF_KNOWN}
-  FROM datafetch_page p WHERE p.stream_id = %s AND p.request = %s
+# What is known of a request, and whether the run goes on as it is, for this worker.
+_KNOWN_NEXT = f"""{_SELECT_KNOWN}, g.id IS NOT NULL
+  FROM (VALUES ($1::uuid, $2::bytea)) asked(stream_id, request)
+  LEFT JOIN datafetch_page p USING (stream_id, request)
+  LEFT JOIN (datafetch_progress g JOIN datafetch_stream s ON s.id = g.id AND s.version = $3)
+    ON g.id = asked.stream_id AND g.lease_id = $4 AND NOT g.stop_requested
 """
-
-# No row once the run does not go on as it is, or not for this worker.
-_KNOWN_NEXT = f"""{_COLUMNS_OF_KNOWN}
-  FROM datafetch_progress g JOIN datafetch_stream s ON s.id = g.id
-  LEFT JOIN datafetch_page p ON p.stream_id = g.id AND p.request = %s
- WHERE g.id = %s AND g.lease_id = %s AND NOT g.stop_requested AND s.version = %s
+# What was visited after a page by the run that had visited it last.
+_KNOWN_AFTER = f"""{_SELECT_KNOWN}, p.request
+  FROM datafetch_page p WHERE p.stream_id = %s AND p.run_id = %s AND p.number > %s ORDER BY p.number LIMIT %s
 """
 
 
@@ -96,24 +81,24 @@ class Known(NamedTuple):
     next: str | None
 
 
-def known(stream_id: UUID, request: bytes) -> Known | None:
-    """The newest answer to a request, if there was one."""
+def known(stream: Stream, progress: Progress, request: bytes) -> Known | None:
+    """What an earlier answer to a request has left."""
+    *row, _ = answer(_KNOWN_NEXT, _look(stream, progress, request))
+    return _as_known(row) if row[0] else None
+
+
+def _look(stream: Stream, progress: Progress, request: bytes) -> list[Any]:
+    return [stream.id, request, stream.version, progress.lease_id]
+
+
+def _known_after(stream: Stream, page: Known) -> dict[bytes, Known]:
+    """The same of the pages that were visited after that one, by their requests."""
     with binding_cursor() as cursor:
-        cursor.execute(_KNOWN, [stream_id, request])
-        return _as_known(cursor.fetchone())
+        cursor.execute(_KNOWN_AFTER, [stream.id, page.run_id, page.number, CONFIRM_PAGES])
+        return {bytes(request): _as_known(row) for *row, request in cursor.fetchall()}
 
 
-def known_next(stream: Stream, progress: Progress, request: bytes) -> tuple[bool, Known | None]:
-    """Whether the run goes on as it is, and then the same of the request that comes next."""
-    with binding_cursor() as cursor:
-        cursor.execute(_KNOWN_NEXT, [request, progress.pk, progress.lease_id, stream.version])
-        row = cursor.fetchone()
-    return row is not None, _as_known(row) if row and row[0] else None
-
-
-def _as_known(row: tuple[Any, ...] | None) -> Known | None:
-    if row is None:
-        return None
+def _as_known(row: Sequence[Any]) -> Known:
     found = Known(*row)
     greatest, following = found.cursor_value, found.next
     return found._replace(
@@ -125,7 +110,8 @@ def _as_known(row: tuple[Any, ...] | None) -> Known | None:
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """A page as it came and what is on it. Of one that is `unchanged`, only what is known already; of one
-    that is read again and was not fetched, the run that visited it last (`kept_by`).
+    that is read again and was not fetched, the run that visited it last (`kept_by`). `unconfirmed` are the
+    unchanged pages before it that are stored with it (docs/adr/0041).
     """
 
     asked: Asked
@@ -148,6 +134,7 @@ class Fetched:
     form_shape: bytes = b""
     strangers: Form = field(default_factory=dict)
     kept_by: UUID | None = None
+    unconfirmed: tuple["Fetched", ...] = ()
 
 
 @transaction.atomic
@@ -167,10 +154,23 @@ def store(
     form, shape = fetched.form, fetched.form_shape
     if fetched.records and not held.has_room(newest, form, shape):
         newest = schemas.keep(stream, progress, run, form, shape, held)
-    all_at_once(_statements(stream, progress, run, fetched, after, newest))
+    answer(*_statement(stream, progress, run, fetched, after, newest))
+    if fetched.kept_by is not None:
+        # What was stored from it is not what it was read by any more: should that come back, it is read once more.
+        Page.objects.filter(stream=stream, request=fetched.asked.digest).update(shape=b"")
     _keep_refused(stream, run, fetched.refused)
     schemas.tell_of_strangers(stream, progress, fetched.strangers)
     progress.attempt = progress.claims = 0
+
+
+class HandedOver(NamedTuple):
+    """A page on its way; whether the run goes on as it is; what is known of the request that comes next, and of those
+    after it if the page was unchanged."""
+
+    page: Handed
+    goes_on: bool
+    known: Known | None
+    window: dict[bytes, Known]
 
 
 def hand_over(
@@ -180,19 +180,28 @@ def hand_over(
     fetched: Fetched,
     after: Checkpoint,
     held: schemas.Held,
-) -> Handed | None:
-    """The same without waiting for it: `settle` does. None for a page that needs more than is said to PostgreSQL
-    at once, or a transaction of somebody else's around it; nothing was done then."""
+    asked: Asked,
+) -> HandedOver | None:
+    """The same without waiting for it: `settle` does. `asked` is the request for the page at `after`.
+
+    None for a page that needs more than is said to PostgreSQL at once, or a transaction of somebody else's around it;
+    nothing was done then.
+    """
     has_room = not fetched.records or held.has_room(held.number, fetched.form, fetched.form_shape)
     if not has_room or fetched.refused or fetched.strangers or connection.in_atomic_block:
         return None
-    return Handed(_statements(stream, progress, run, fetched, after, held.number))
+    looking = Handed(_KNOWN_NEXT, _look(stream, progress, asked.digest))
+    statement = _statement(stream, progress, run, fetched, after, held.number)  # meanwhile
+    *row, goes_on = looking.answer()
+    found = _as_known(row) if row[0] else None
+    window = _known_after(stream, found) if found and fetched.unchanged else {}
+    return HandedOver(Handed(*statement), goes_on, found, window)
 
 
 def settle(progress: Progress, handed: Handed) -> None:
     """Wait until a page is stored that was handed over; raises what `store` does."""
     try:
-        stored, *_ = handed.results()
+        *_, progress.stop_requested = handed.answer()
     except DatabaseError as error:
         state = getattr(getattr(error.__cause__, "diag", None), "sqlstate", None)
         if state == _LEASE_LOST:
@@ -200,92 +209,75 @@ def settle(progress: Progress, handed: Handed) -> None:
         if state == _CONFIGURATION_CHANGED:
             raise ConfigurationChanged from error
         raise
-    progress.stop_requested = stored.fetchone()[2]
     progress.attempt = progress.claims = 0
 
 
 def _locked(stream: Stream, progress: Progress) -> int | None:
     """The number of the newest schema, the progress being locked."""
-    asked: list[Statement] = [
-        (_LOCK, [progress.pk, progress.lease_id]),
-        (_AS_IT_IS, [progress.pk]),
-    ]
-    locked, as_it_is = (cursor.fetchone() for cursor in all_at_once(asked))
-    if locked is None:
-        raise runs.LeaseLost
-    (progress.stop_requested,) = locked
-    version, newest = as_it_is
+    with binding_cursor() as cursor:
+        cursor.execute(_LOCK, [progress.pk, progress.lease_id])
+        locked = cursor.fetchone()
+        if locked is None:
+            raise runs.LeaseLost
+        (progress.stop_requested,) = locked
+        cursor.execute(_AS_IT_IS, [progress.pk])
+        version, newest = cursor.fetchone()
     if version != stream.version:
         raise ConfigurationChanged
     return cast(int | None, newest)
 
 
-def _statements(
+def _statement(
     stream: Stream,
     progress: Progress,
     run: Run,
     fetched: Fetched,
     after: Checkpoint,
     schema: int | None,
-) -> list[Statement]:
-    """What stores the page and goes on to `after`."""
-    store = (_STORE, _store_row(stream, progress, run, fetched, after, schema))
-    if fetched.unchanged is not None:
-        return [store]
-    if fetched.kept_by is not None:
-        return [store, (_DISTRUST_PAGE, [stream.id, fetched.asked.digest])]
-    return [store, (_KEEP_PAGE, _page_row(stream, run, fetched, after))]
-
-
-def _page_row(stream: Stream, run: Run, fetched: Fetched, after: Checkpoint) -> dict[str, Any]:
-    return {
-        "id": uuid7(),
-        "stream_id": stream.id,
-        "request": fetched.asked.digest,
-        "url": fetched.asked.shown,
-        "run_id": run.id,
-        "reading": after.reading,
-        "number": after.page,
-        "etag": fetched.etag,
-        "last_modified": fetched.last_modified,
-        "shape": fetched.shape,
-        "digest": fetched.digest,
-        "body": fetched.packed(),
-        "body_bytes": fetched.body_bytes,
-        "record_count": fetched.count,
-        # Of each run: a full refresh may find the page of an incremental one unchanged.
-        "keys": orjson.dumps(fetched.records.keys).decode(),
-        "cursor_value": orjson.dumps(fetched.greatest).decode(),
-        "next": _encrypted(Page, "next", orjson.dumps(fetched.after).decode()),
-    }
-
-
-def _store_row(
-    stream: Stream,
-    progress: Progress,
-    run: Run,
-    fetched: Fetched,
-    after: Checkpoint,
-    schema: int | None,
-) -> dict[str, Any]:
-    return {
-        "stream_id": stream.id,
-        "lease_id": progress.lease_id,
-        "version": stream.version,
-        "schema": schema,
-        "run_id": run.id,
+) -> tuple[str, list[Any]]:
+    """What stores the page, and those unconfirmed before it, and goes on to `after`."""
+    all_of_it = (*fetched.unconfirmed, fetched)
+    is_kept = fetched.unchanged is None and fetched.kept_by is None
+    row = {
+        "of_stream": stream.id,
+        "by_lease": progress.lease_id,
+        "of_version": stream.version,
+        "of_schema": schema,
+        "by_run": run.id,
         "fetched_by": fetched.kept_by or run.id,
         **columns(fetched.records),
-        "requests": fetched.requests,
-        "bytes": fetched.received,
-        "found": fetched.count,
+        "requested": sum(one.requests for one in all_of_it),
+        "received": sum(one.received for one in all_of_it),
+        "counted": sum(one.count for one in all_of_it),
         "refused": fetched.rejected,
         "shown": orjson.dumps(after.shown()).decode(),
-        "visited": fetched.unchanged.id if fetched.unchanged else None,
-        "reading": after.reading,
-        "number": after.page,
+        "visited": [one.unchanged.id for one in all_of_it if one.unchanged] or None,
+        "in_all": len(all_of_it),
+        "in_reading": after.reading,
+        "at_number": after.page,
         "following": _encrypted(Progress, "position", after.stored()),
         "lease_seconds": LEASE_SECONDS,
+        **(_kept(fetched) if is_kept else {}),
+    }
+    return _STORE, list(map(row.get, _ARGUMENTS))
+
+
+def _kept(fetched: Fetched) -> dict[str, Any]:
+    """A page's own row. Its records' keys are of each run: a full refresh may find the page of an incremental one
+    unchanged."""
+    return {
+        "page_id": uuid7(),
+        "page_request": fetched.asked.digest,
+        "page_url": fetched.asked.shown,
+        "page_etag": fetched.etag,
+        "page_modified": fetched.last_modified,
+        "page_shape": fetched.shape,
+        "page_digest": fetched.digest,
+        "page_body": fetched.packed(),
+        "page_bytes": fetched.body_bytes,
+        "page_count": fetched.count,
+        "page_cursor": orjson.dumps(fetched.greatest).decode(),
+        "page_next": _encrypted(Page, "next", orjson.dumps(fetched.after).decode()),
     }
 
 

@@ -6,6 +6,7 @@ would have a new form every day.
 
 from collections import defaultdict
 from operator import itemgetter
+from types import NoneType
 from typing import Any
 
 MAX_FIELDS = 500
@@ -46,18 +47,43 @@ class Observed:
 
 
 def form_of(records: list[dict[str, Any]]) -> Form:
-    """The form of many records at once: of those that look alike one is enough, but for large integers."""
+    """The form of many records at once: by their columns, or, when they have other fields each, of those that look
+    alike one is enough, but for large integers."""
+    if (form := _form_of_columns(records)) is not None:
+        return form
     alike: defaultdict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for data in records:
         alike[*data, *map(type, data.values())].append(data)
-    form: Form = {}
+    form = {}
     for group in alike.values():
         integers = [name for name, value in group[0].items() if type(value) is int]
         columns = (list(map(itemgetter(name), group)) for name in integers)
-        is_plain = all(min(one) >= -_BIGINT and max(one) < _BIGINT for one in columns)
-        for data in group[:1] if is_plain else group:
+        for data in group[:1] if all(map(_are_plain, columns)) else group:
             observe(form, data)
     return form
+
+
+def _form_of_columns(records: list[dict[str, Any]]) -> Form | None:
+    """The same of records that all have the same fields; None when they have not."""
+    names = list(records[0]) if records else []
+    if len(names) > MAX_FIELDS or set(map(len, records)) - {len(names)}:
+        return None
+    form: Form = {}
+    for name in names:
+        try:
+            column = list(map(itemgetter(name), records))
+        except KeyError:
+            return None
+        types = set(map(type, column)) - {NoneType}
+        if types and len(name) <= MAX_NAME and "\0" not in name:
+            integers = [value for value in column if type(value) is int] if int in types else []
+            kinds = {"integer"} if integers and _are_plain(integers) else set(map(_type, integers))
+            form[name] = kinds | {_TYPES[kind] for kind in types - {int}}
+    return form
+
+
+def _are_plain(integers: list[int]) -> bool:
+    return min(integers) >= -_BIGINT and max(integers) < _BIGINT
 
 
 def observe(form: Form, data: dict[str, Any]) -> None:

@@ -1,0 +1,200 @@
+"""Pages that are as they were: confirmed several at a time, and what that may cost."""
+
+import os
+import random
+import signal
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+from apps.datafetch import limits
+from apps.datafetch.models import Page, Progress, Run
+from apps.datafetch.tasks import read
+from tests.datafetch.support import (
+    PAGINATIONS,
+    Item,
+    RemoteApi,
+    items,
+    let_time_pass,
+    make_stream,
+    present,
+    query_of,
+    run,
+)
+from tests.datafetch.test_kill import Workers, workers  # noqa: F401 - a fixture
+from tests.support import Answer, ApiClient, Receiver, wait_until
+from tests.support.receiver import Received
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAGES, SIZE = 60, 3
+LINKS = PAGINATIONS["/links"]
+
+
+class Source(RemoteApi):
+    """Pages that lead to one another; `on` is called before one of them is answered."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        super().__init__(receiver, items(PAGES * SIZE), SIZE)
+        self.asked: list[int] = []
+        self.on: Callable[[int], Answer | None] = lambda page: None
+        receiver.answer("/links", self._noted)
+
+    def _noted(self, request: Received) -> Answer:
+        page = int(query_of(request).get("start", 0)) // SIZE + 1
+        self.asked.append(page)
+        return self.on(page) or self._links(request)
+
+
+@pytest.fixture
+def remote(receiver: Receiver) -> Source:
+    return Source(receiver)
+
+
+@pytest.fixture
+def stream(someone: ApiClient, remote: Source) -> Item:
+    """It has read all pages once."""
+    made = make_stream(someone, remote.url("/links"), **LINKS)
+    assert run(someone, made)["pages"] == PAGES
+    remote.asked.clear()
+    return made
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow this machine is, pages wait for one another."""
+    monkeypatch.setattr(limits, "CONFIRM_SECONDS", 3600.0)
+
+
+def stored_pages() -> int:
+    """Of the newest run, asked for by a thread of the remote API."""
+    try:
+        return Run.objects.order_by("-id")[0].pages
+    finally:
+        connection.close()
+
+
+def test_pages_that_came_within_a_moment_are_confirmed_together(
+    someone: ApiClient, remote: Source, stream: Item, patient: None
+) -> None:
+    waiting: list[int] = []
+    remote.on = lambda page: waiting.append(page - 1 - stored_pages())
+    ended = run(someone, stream)
+
+    assert (ended["pages"], ended["records_unchanged"]) == (PAGES, PAGES * SIZE)
+    assert ended["requests"] == PAGES
+    # Beside those that wait, as many may be on their way to PostgreSQL.
+    assert limits.CONFIRM_PAGES <= max(waiting) <= 2 * limits.CONFIRM_PAGES + 1
+
+
+def test_pages_that_take_their_time_are_confirmed_one_by_one(
+    someone: ApiClient, remote: Source, stream: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CONFIRM_SECONDS", 0.0)
+    waiting: list[int] = []
+    remote.on = lambda page: waiting.append(page - 1 - stored_pages())
+    assert run(someone, stream)["pages"] == PAGES
+
+    assert max(waiting) <= 1  # the one that was handed over
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_changed_in_between_is_stored_in_its_place(
+    someone: ApiClient, remote: Source, stream: Item, patient: None, seed: int
+) -> None:
+    chance = random.Random(seed)
+    changed = chance.sample(range(PAGES * SIZE), chance.choice((1, 2, 30)))
+    for number in changed:
+        remote.items[number]["name"] = "another"
+
+    ended = run(someone, stream)
+
+    assert (ended["status"], ended["pages"], ended["requests"]) == ("succeeded", PAGES, PAGES)
+    figures = (ended["records_new"], ended["records_changed"], ended["records_unchanged"])
+    assert figures == (0, len(changed), PAGES * SIZE - len(changed))
+    visited = Page.objects.filter(run_id=ended["id"], reading=1).order_by("number")
+    assert [page.number for page in visited] == list(range(1, PAGES + 1))
+    starts = [int(page.url.rpartition("=")[2]) for page in visited[1:]]
+    assert starts == list(range(SIZE, PAGES * SIZE, SIZE))
+    assert present(someone, stream) == remote.items
+
+
+def test_what_came_before_a_failure_is_confirmed(
+    someone: ApiClient, remote: Source, stream: Item, patient: None
+) -> None:
+    remote.on = lambda page: Answer(404) if page == 29 else None
+
+    ended = run(someone, stream)
+
+    assert (ended["status"], ended["pages"], ended["records_unchanged"]) == (
+        "failed",
+        28,
+        28 * SIZE,
+    )
+    assert ended["error"]["page"] == 29
+
+
+def test_a_stop_is_seen_when_they_are_confirmed(
+    someone: ApiClient, remote: Source, stream: Item, patient: None
+) -> None:
+    def stop(page: int) -> None:
+        if page == 5:
+            Progress.objects.filter(pk=stream["id"]).update(stop_requested=True)
+            connection.close()
+
+    remote.on = stop
+    ended = run(someone, stream)
+
+    assert ended["status"] == "stopped"
+    assert 5 <= ended["pages"] <= 5 + 2 * limits.CONFIRM_PAGES
+    assert ended["records_unchanged"] == ended["pages"] * SIZE
+
+
+def test_a_turn_that_ends_has_confirmed_them(
+    someone: ApiClient, remote: Source, stream: Item, patient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many turns it takes, each page is asked for once."""
+    monkeypatch.setattr(limits, "TURN_SECONDS", 0.02)
+
+    ended = run(someone, stream)
+
+    assert (ended["status"], ended["pages"], ended["requests"]) == ("succeeded", PAGES, PAGES)
+    assert remote.asked == list(range(1, PAGES + 1))
+
+
+@pytest.mark.parametrize("killed_at", [2, 18, 19, 30, PAGES])
+def test_whoever_is_killed_has_some_fetched_again_and_nothing_doubled(
+    someone: ApiClient,
+    remote: Source,
+    stream: Item,
+    workers: Workers,  # noqa: F811 - the fixture
+    killed_at: int,
+) -> None:
+    worker: list[int] = []
+    has_died: list[int] = []
+
+    def kill(page: int) -> None:
+        if page == killed_at and worker and not has_died:
+            has_died.append(page)
+            os.kill(worker[0], signal.SIGKILL)
+
+    remote.on = kill
+    begun = someone.post(f"/api/v1/streams/{stream['id']}/run", {}).json()
+    worker.append(workers.start())
+    wait_until(lambda: bool(has_died), seconds=60)
+    let_time_pass()
+    while read() or Run.objects.filter(status="running").exists():
+        let_time_pass()
+
+    ended = Run.objects.get(pk=begun["id"])
+    assert (ended.status, ended.pages, ended.requests) == ("succeeded", PAGES, PAGES)
+    assert (ended.records_new, ended.records_changed) == (0, 0)
+    assert ended.records_unchanged == PAGES * SIZE
+    again = len(remote.asked) - PAGES
+    assert again <= 1 + limits.CONFIRM_PAGES
+    numbers = (
+        Page.objects.filter(run_id=ended.pk).order_by("number").values_list("number", flat=True)
+    )
+    assert list(numbers) == list(range(1, PAGES + 1))
+    assert present(someone, stream) == remote.items
