@@ -127,6 +127,7 @@ UNSHOWN = {
     "webhooks.FanOut",
     "webhooks.Pace",
     "webhooks.RetiredSecret",
+    "webhooks.Undelivered",
 }
 
 

@@ -19,11 +19,14 @@ _MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 # Table name -> how long a row is kept at least.
 _retention: dict[str, timedelta] = {}
+# Table name -> how full its pages are made with new rows, in percent.
+_fill: dict[str, int] = {}
 
 
-def register(table: str, *, keep: timedelta) -> None:
+def register(table: str, *, keep: timedelta, fillfactor: int = 100) -> None:
     """Have `table` maintained; called where its model is defined."""
     _retention[table] = keep
+    _fill[table] = fillfactor
 
 
 class CreatePartitionedModel(migrations.CreateModel):
@@ -68,7 +71,9 @@ def _create(table: str, monday: datetime) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('tradepost.partitions'))")
         if name in _weeks_of(table):
             return
-        cursor.execute(f'CREATE TABLE "{name}" (LIKE "{table}" INCLUDING ALL)')
+        cursor.execute(
+            f'CREATE TABLE "{name}" (LIKE "{table}" INCLUDING ALL) WITH (fillfactor = {_fill[table]})'
+        )
         cursor.execute(f'LOCK TABLE "{table}" IN ACCESS EXCLUSIVE MODE')
         cursor.execute(
             f'WITH moved AS (DELETE FROM "{table}_default"'  # noqa: S608 - the names are ours

@@ -7,7 +7,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from apps.webhooks.enums import DeliveryStatus, EndpointStatus, Reason
-from apps.webhooks.models import Delivery, Endpoint
+from apps.webhooks.models import Delivery, Endpoint, Undelivered
 
 BATCH = 1000
 
@@ -27,9 +27,11 @@ UPDATE webhooks_delivery d SET status = %s, reason = %s, updated_at = now()
 # What was parked for its own sake stays so. The schedule begins anew, for the endpoint is another now.
 _OWE_PARKED = """
 WITH chosen AS MATERIALIZED (
-  SELECT id, event_id, subject FROM webhooks_delivery
-   WHERE endpoint_id = %(endpoint)s AND status = 'parked' AND reason = 'endpoint_disabled'
-   ORDER BY id LIMIT %(limit)s FOR UPDATE
+  SELECT d.id, d.event_id, d.subject
+    FROM webhooks_undelivered u JOIN webhooks_delivery d ON d.id = u.id
+   WHERE u.endpoint_id = %(endpoint)s AND u.status = 'parked'
+     AND d.status = 'parked' AND d.reason = 'endpoint_disabled'
+   ORDER BY u.id LIMIT %(limit)s FOR UPDATE OF d
 ), owed AS (
   INSERT INTO webhooks_due (id, endpoint_id, ready, lane, order_key, position, due_at, claims)
   SELECT c.id, p.id, true, 1, CASE WHEN e.position IS NOT NULL THEN c.subject END, e.position,
@@ -66,10 +68,10 @@ def _put_to_rest(endpoint_id: UUID, status: DeliveryStatus, reason: Reason) -> i
 
 
 def _cancel_parked(endpoint_id: UUID) -> int:
-    parked = Delivery.objects.filter(endpoint_id=endpoint_id, status=DeliveryStatus.PARKED)
-    return Delivery.objects.filter(pk__in=parked.values("pk")[:BATCH]).update(
-        status=DeliveryStatus.CANCELED, reason=Reason.ENDPOINT_DELETED, updated_at=Now()
-    )
+    parked = Undelivered.objects.filter(endpoint_id=endpoint_id, status=DeliveryStatus.PARKED)
+    return Delivery.objects.filter(
+        pk__in=parked.values("pk")[:BATCH], status=DeliveryStatus.PARKED
+    ).update(status=DeliveryStatus.CANCELED, reason=Reason.ENDPOINT_DELETED, updated_at=Now())
 
 
 def _owe_parked(endpoint_id: UUID) -> int:

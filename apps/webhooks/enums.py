@@ -46,6 +46,10 @@ class DeliveryStatus(models.TextChoices):
     CANCELED = "canceled"
 
 
+# What rests without success has a row in webhooks_undelivered.
+UNDELIVERED = (DeliveryStatus.FAILED, DeliveryStatus.PARKED, DeliveryStatus.CANCELED)
+
+
 class Reason(models.TextChoices):
     """Why a delivery rests without having been delivered."""
 

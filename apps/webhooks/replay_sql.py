@@ -44,13 +44,16 @@ WITH visible AS (
 # One that failed after the replay was asked for is none of its business.
 _SCANNED = """
 WITH scanned AS MATERIALIZED (
-  (SELECT id, event_id, event_type, subject FROM webhooks_delivery
-    WHERE endpoint_id = %(endpoint)s AND status = 'failed' AND id > %(after_id)s
-      AND updated_at < %(created)s ORDER BY id LIMIT %(limit)s)
+  (SELECT d.id, d.event_id, d.event_type, d.subject
+     FROM webhooks_undelivered u JOIN webhooks_delivery d ON d.id = u.id
+    WHERE u.endpoint_id = %(endpoint)s AND u.status = 'failed' AND u.id > %(after_id)s
+      AND d.updated_at < %(created)s ORDER BY u.id LIMIT %(limit)s)
   UNION ALL
-  (SELECT id, event_id, event_type, subject FROM webhooks_delivery
-    WHERE endpoint_id = %(endpoint)s AND status = 'parked' AND reason <> 'endpoint_disabled'
-      AND id > %(after_id)s AND updated_at < %(created)s ORDER BY id LIMIT %(limit)s)
+  (SELECT d.id, d.event_id, d.event_type, d.subject
+     FROM webhooks_undelivered u JOIN webhooks_delivery d ON d.id = u.id
+    WHERE u.endpoint_id = %(endpoint)s AND u.status = 'parked' AND u.id > %(after_id)s
+      AND d.reason <> 'endpoint_disabled' AND d.updated_at < %(created)s
+    ORDER BY u.id LIMIT %(limit)s)
   ORDER BY id LIMIT %(limit)s
 ), chosen AS MATERIALIZED (
   SELECT d.id, false AS is_new, d.event_id, d.event_type AS type, d.subject, e.position

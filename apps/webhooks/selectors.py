@@ -3,12 +3,13 @@
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Value
 
 from apps.common.ids import uuid7_floor
+from apps.common.keyset import OneOf
 from apps.events.catalogue import event_types
 from apps.events.patterns import matches
-from apps.webhooks.enums import DeliveryStatus
+from apps.webhooks.enums import UNDELIVERED, DeliveryStatus
 from apps.webhooks.errors import DeliveryNotFound, EndpointNotFound, ReplayNotFound
 from apps.webhooks.models import Attempt, Delivery, Due, Endpoint, Replay
 
@@ -41,7 +42,8 @@ def deliveries(
 
     Ids tell when each was made.
     """
-    found = _deliveries().filter(endpoint_id=endpoint(account_id, endpoint_id).id)
+    own = endpoint(account_id, endpoint_id).id
+    found = _deliveries()
     if since is not None:
         found = found.filter(pk__gte=uuid7_floor(since))
     if status is not None:
@@ -49,14 +51,17 @@ def deliveries(
     types = None
     if event_type not in (None, "*"):
         types = [kind.name for kind in event_types() if matches([str(event_type)], kind.name)]
-    if replay_id is not None:
-        found = found.filter(replay_id=replay_id)
-        if types is not None:
-            found = found.filter(event_type__in=types)
-        return [found.filter(status=one) for one in DeliveryStatus.values]
+    if types is not None and replay_id is None and status in (None, DeliveryStatus.DELIVERED):
+        return [_by(found, endpoint_id=own, event_type=one) for one in types]
     if types is not None:
-        return [found.filter(event_type=one) for one in types]
-    return [found]
+        found = found.filter(event_type__in=types)
+    if status in UNDELIVERED:
+        return [_undelivered(found, own, status, replay_id)]
+    if status == DeliveryStatus.PENDING:
+        return _pending(found if replay_id is None else found.filter(replay_id=replay_id), own)
+    if replay_id is not None:
+        return [_by(found.filter(endpoint_id=own), replay_id=replay_id)]
+    return [_by(found, endpoint_id=own)]
 
 
 def delivery(account_id: UUID, delivery_id: UUID) -> Delivery:
@@ -105,6 +110,33 @@ def replayed(replay_id: UUID) -> dict[str, int]:
         .annotate(count=Count("pk"))
     )
     return dict.fromkeys(DeliveryStatus.values, 0) | dict(rows)
+
+
+def _pending(found: QuerySet[Delivery], endpoint_id: UUID) -> list[QuerySet[Delivery]]:
+    """What is owed: with a lease or without, each has an index that begins with the endpoint."""
+    return [
+        _by(found.filter(due__lease_id__isnull=one), "due", endpoint_id=endpoint_id)
+        for one in (True, False)
+    ]
+
+
+def _undelivered(
+    found: QuerySet[Delivery], endpoint_id: UUID, status: str | None, replay_id: UUID | None
+) -> QuerySet[Delivery]:
+    if replay_id is not None:
+        own = found.filter(endpoint_id=endpoint_id)
+        return _by(own, "undelivered", replay_id=replay_id, status=status)
+    return _by(found, "undelivered", endpoint_id=endpoint_id, status=status)
+
+
+def _by(
+    found: QuerySet[Delivery], relation: str = "", **index: UUID | str | None
+) -> QuerySet[Delivery]:
+    """Read by the index of these columns and the id, of the log or of a table related to it."""
+    prefix = f"{relation}__" if relation else ""
+    columns = {f"{prefix}{name}": value for name, value in index.items()}
+    exactly = (OneOf(name, Value([value])) for name, value in columns.items())
+    return found.filter(*exactly).order_by(*columns, f"-{prefix}pk")
 
 
 def _deliveries() -> QuerySet[Delivery]:

@@ -26,6 +26,7 @@ BIG = {
     "orders_product",
     "events_event",
     "webhooks_delivery",
+    "webhooks_undelivered",
     "webhooks_attempt",
     "deals_deal",
     "deals_bid",

@@ -131,3 +131,22 @@ def test_two_at_once_do_not_disturb_each_other_or_who_writes() -> None:
     events = [event for event in made if event is not None]
     assert len(partitions()) == WEEKS_AHEAD + 2
     assert {partition_of(event) for event in events} == {name_of(monday_of(clock.now()))}
+
+
+def test_the_log_of_deliveries_has_weeks_with_room_and_the_undelivered_go_with_it() -> None:
+    maintain_partitions()
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT replace(c.relname, 'webhooks_delivery', ''), c.reloptions"
+            "  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = 'webhooks_delivery'::regclass"
+        )
+        log = dict(cursor.fetchall())
+        cursor.execute(
+            "SELECT replace(inhrelid::regclass::text, 'webhooks_undelivered', '')"
+            "  FROM pg_inherits WHERE inhparent = 'webhooks_undelivered'::regclass"
+        )
+        undelivered = {name for (name,) in cursor.fetchall()}
+    assert undelivered == set(log)
+    assert all(options == ["fillfactor=50"] for options in log.values())

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.common.ids import uuid7
-from apps.webhooks.models import Delivery, Endpoint
+from apps.webhooks.models import Delivery, Due, Endpoint
 from tests.conftest import MakeClient
 from tests.support import Answer, ApiClient, Receiver
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent
@@ -69,31 +69,83 @@ def test_what_a_replay_sent_is_one_list(make_endpoint: MakeEndpoint, api: MakeCl
     assert walked(client, f"{url}&event_type=deal.*") == []
 
 
+def fill(endpoint: Endpoint, status: str, count: int, replay: Any = None) -> None:
+    """That many deliveries in that state; what is pending is owed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO webhooks_delivery (id, endpoint_id, event_id, event_type, subject, status,"
+            " reason, attempt_count, retry_step, replay_id) SELECT webhooks_uuid7(), %s,"
+            " gen_random_uuid(), 'order.created', gen_random_uuid(), %s, '', 1, 0, %s"
+            " FROM generate_series(1, %s)",
+            [endpoint.id, status, replay, count],
+        )
+        cursor.execute(
+            "INSERT INTO webhooks_due (id, endpoint_id, ready, due_at, claims)"
+            " SELECT id, endpoint_id, false, now(), 0 FROM webhooks_delivery"
+            "  WHERE status = 'pending' ON CONFLICT (id) DO NOTHING"
+        )
+
+
+def assert_few_pages_read(client: ApiClient, url: str, rows: int) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert len(client.get(url).json()["results"]) == rows
+    (sql,) = [one["sql"] for one in queries if 'FROM "webhooks_delivery"' in one["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")
+        plan = cursor.fetchone()[0][0]["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 200, url
+
+
 @pytest.mark.parametrize(
-    "asked", ["event_type=stream.stopped", "event_type=stream.*", "status=failed"]
+    "asked",
+    ["event_type=stream.stopped", "event_type=stream.*", "status=failed", "status=pending"],
 )
 def test_a_rare_one_is_found_by_an_index(
     make_endpoint: MakeEndpoint, api: MakeClient, asked: str
 ) -> None:
     endpoint = make_endpoint("http://127.0.0.1:1/")
-    client = api(account=endpoint.account)
+    fill(endpoint, "delivered", 20_000)
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO webhooks_delivery (id, endpoint_id, event_id, event_type, subject, status,"
-            " reason, attempt_count, retry_step) SELECT webhooks_uuid7(), %s, gen_random_uuid(),"
-            " 'order.created', gen_random_uuid(), 'delivered', '', 1, 0 FROM generate_series(1, 20000)",
-            [endpoint.id],
-        )
         cursor.execute("ANALYZE webhooks_delivery")
-    url = f"/api/v1/webhook-endpoints/{endpoint.id}/deliveries?{asked}"
 
-    with CaptureQueriesContext(connection) as queries:
-        assert client.get(url).json()["results"] == []
-    (sql,) = [one["sql"] for one in queries if 'FROM "webhooks_delivery"' in one["sql"]]
+    url = f"/api/v1/webhook-endpoints/{endpoint.id}/deliveries?{asked}"
+    assert_few_pages_read(api(account=endpoint.account), url, 0)
+
+
+def test_a_status_is_read_by_an_index_among_many_of_others(
+    make_endpoint: MakeEndpoint, api: MakeClient
+) -> None:
+    """Those of the endpoint are older than thousands in the same state, and thousands delivered."""
+    endpoint, other, replay = make_endpoint("http://127.0.0.1:1/"), make_endpoint("http://127.0.0.1:1/"), uuid7()  # fmt: skip
+    states = ("failed", "parked", "canceled", "pending")
+    for status in states:
+        fill(endpoint, status, 3)
+        fill(endpoint, status, 2, replay)
+        fill(other, status, 5000)
+        fill(endpoint, "delivered", 2000, replay)
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")
-        plan = cursor.fetchone()[0][0]["Plan"]
-    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 200
+        cursor.execute("ANALYZE webhooks_delivery, webhooks_undelivered, webhooks_due")
+
+    client = api(account=endpoint.account)
+    url = f"/api/v1/webhook-endpoints/{endpoint.id}/deliveries"
+    for status in states:
+        assert_few_pages_read(client, f"{url}?status={status}", 5)
+        assert_few_pages_read(client, f"{url}?status={status}&replay_id={replay}", 2)
+        assert_few_pages_read(client, f"{url}?status={status}&event_type=stream.*", 0)
+    assert_few_pages_read(client, f"{url}?status=delivered&limit=5", 5)
+
+
+def test_what_is_pending_is_one_list_with_a_lease_or_without(
+    make_endpoint: MakeEndpoint, api: MakeClient
+) -> None:
+    endpoint = make_endpoint("http://127.0.0.1:1/")
+    ids = log_of(endpoint, *[("order.created", "pending")] * 6)
+    for n, pk in enumerate(ids):
+        lease = {"lease_id": uuid7(), "ready": False} if n % 2 else {}
+        Due.objects.create(id=pk, endpoint_id=endpoint.id, **lease)
+
+    url = f"/api/v1/webhook-endpoints/{endpoint.id}/deliveries?status=pending&limit=2"
+    assert walked(api(account=endpoint.account), url) == ids
 
 
 def test_an_attempt_shows_what_was_sent_what_came_back_and_where_the_time_went(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from unfold.enums import ActionVariant
@@ -23,10 +23,9 @@ from apps.common.admin.shown import (
     related,
     state,
 )
+from apps.common.keyset import OneOf
 from apps.webhooks import services
-from apps.webhooks.enums import (
-    DeliveryStatus,
-)
+from apps.webhooks.enums import UNDELIVERED, DeliveryStatus
 from apps.webhooks.models import Attempt, Delivery, Due, Endpoint
 
 
@@ -47,7 +46,7 @@ class AttemptInline(RecordInline):
 
 
 class DeliveryStatusFilter(admin.SimpleListFilter):
-    """Each by an index of its own: what is pending has a row in the small table of what is owed."""
+    """By the small tables of what is owed and of what rests without success; all else is delivered."""
 
     title = "status"
     parameter_name = "status"
@@ -61,6 +60,8 @@ class DeliveryStatusFilter(admin.SimpleListFilter):
             return None
         if status == DeliveryStatus.PENDING:
             rows = rows.filter(pk__in=Due.objects.values("pk"))
+        elif status in UNDELIVERED:
+            rows = rows.filter(OneOf("undelivered__status", Value([status])))
         return rows.filter(status=status)
 
 
@@ -105,6 +106,12 @@ class DeliveryAdmin(BaseModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Delivery]":
         return super().get_queryset(request).defer("endpoint__secret")
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """What rests without success is read by the index of its status."""
+        if request.GET.get(DeliveryStatusFilter.parameter_name) in UNDELIVERED:
+            return ("undelivered__status", "-undelivered__pk")
+        return super().get_ordering(request)
 
     @admin.display
     def event(self, delivery: Delivery) -> str:

@@ -1,6 +1,6 @@
 """Endpoints, what is owed to them, and what was sent."""
 
-from apps.webhooks.models.deliveries import KEPT, Attempt, Delivery, Due, FanOut
+from apps.webhooks.models.deliveries import KEPT, Attempt, Delivery, Due, FanOut, Undelivered
 from apps.webhooks.models.endpoints import Endpoint, Pace, RetiredSecret
 from apps.webhooks.models.replays import Replay
 
@@ -14,4 +14,5 @@ __all__ = [
     "Pace",
     "Replay",
     "RetiredSecret",
+    "Undelivered",
 ]

@@ -13,6 +13,8 @@ from apps.webhooks.enums import DeliveryStatus, Lane
 from apps.webhooks.models.endpoints import Endpoint
 
 KEPT = timedelta(days=30)
+# Half of a page is left for what an outcome makes of the rows on it.
+FILL = 50
 
 
 class Delivery(models.Model):
@@ -20,7 +22,8 @@ class Delivery(models.Model):
 
     What is still owed stands in `Due`, a small table that is claimed from; this one is the log,
     partitioned by week on `id`. No foreign key constraints: endpoints are never removed, events are
-    dropped by the week as deliveries are.
+    dropped by the week as deliveries are. No index has what an outcome changes: it would have to write
+    anew all entries of the row (docs/adr/0040).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -53,24 +56,55 @@ class Delivery(models.Model):
         ]
         indexes = [
             models.Index(fields=["endpoint", "-id"], name="delivery_endpoint"),
-            models.Index(fields=["endpoint", "status", "-id"], name="delivery_endpoint_status"),
             models.Index(fields=["endpoint", "event_type", "-id"], name="delivery_endpoint_type"),
             models.Index(fields=["event_id"], name="delivery_event"),
             models.Index(fields=["subject", "-id"], name="delivery_subject"),
             models.Index(
-                fields=["replay_id", "status", "-id"],
-                name="delivery_replay",
+                fields=["replay_id", "-id"],
+                name="delivery_replayed",
                 condition=models.Q(replay_id__isnull=False),
-            ),
-            models.Index(
-                fields=["status", "-id"],
-                name="delivery_undelivered",
-                condition=models.Q(status__in=["failed", "parked", "canceled"]),
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.event_type} to {self.endpoint_id}"
+
+
+class Undelivered(models.Model):
+    """A delivery that rests without success: failed, parked or canceled. Found here by its status, because no
+    index of the log has what an outcome changes (docs/adr/0040). Partitioned as the log is.
+
+    A trigger of the log keeps it: nobody writes it by hand.
+    """
+
+    delivery = models.OneToOneField(
+        Delivery,
+        models.DO_NOTHING,
+        primary_key=True,
+        db_column="id",
+        related_name="undelivered",
+        db_constraint=False,
+    )
+    endpoint = models.ForeignKey(
+        Endpoint, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+    status = models.CharField(max_length=10, choices=DeliveryStatus)
+    replay_id = models.UUIDField(null=True)
+
+    class Meta:
+        verbose_name_plural = "undelivered"
+        indexes = [
+            models.Index(fields=["endpoint", "status", "-delivery"], name="undelivered_endpoint"),
+            models.Index(fields=["status", "-delivery"], name="undelivered_status"),
+            models.Index(
+                fields=["replay_id", "status", "-delivery"],
+                name="undelivered_replay",
+                condition=models.Q(replay_id__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.delivery_id}, {self.status}"
 
 
 class Due(Leased):
@@ -83,6 +117,15 @@ class Due(Leased):
     id = models.UUIDField(primary_key=True, editable=False)
     endpoint = models.ForeignKey(
         Endpoint, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+    # No column: its id is the delivery's.
+    delivery = models.ForeignObject(
+        Delivery,
+        models.DO_NOTHING,
+        from_fields=["id"],
+        to_fields=["id"],
+        related_name="due",
+        unique=True,
     )
     ready = models.BooleanField(default=True)
     lane = models.PositiveSmallIntegerField(choices=Lane, default=Lane.FIRST, db_default=Lane.FIRST)
@@ -132,6 +175,11 @@ class Due(Leased):
                 fields=["endpoint"],
                 name="due_leased",
                 condition=models.Q(lease_id__isnull=False),
+            ),
+            models.Index(
+                fields=["endpoint", "-id"],
+                name="due_unleased",
+                condition=models.Q(lease_id=None),
             ),
         ]
 
@@ -184,5 +232,6 @@ class FanOut(models.Model):
         return str(self.event_id)
 
 
-partitions.register(Delivery._meta.db_table, keep=KEPT)
+partitions.register(Delivery._meta.db_table, keep=KEPT, fillfactor=FILL)
+partitions.register(Undelivered._meta.db_table, keep=KEPT)
 partitions.register(Attempt._meta.db_table, keep=KEPT)

@@ -25,7 +25,7 @@ from apps.backoffice.dashboard.panel import (
 )
 from apps.common.ids import uuid7_floor
 from apps.webhooks.enums import DeliveryStatus, EndpointStatus
-from apps.webhooks.models import Delivery, Due, Endpoint, Pace
+from apps.webhooks.models import Due, Endpoint, Pace, Undelivered
 
 MOST_SHOWN = 5
 # Of fewer tries in an hour no share is judged.
@@ -121,7 +121,7 @@ def _waiting(panel: Panel) -> list[Stat]:
 
 def _given_up(now: datetime, url: str) -> Stat:
     day_ago = uuid7_floor(now - timedelta(days=1))
-    failed = counted(Delivery.objects.filter(status=DeliveryStatus.FAILED, id__gte=day_ago))
+    failed = counted(Undelivered.objects.filter(status=DeliveryStatus.FAILED, pk__gte=day_ago))
     return Stat(
         "Given up",
         number(failed),
