@@ -12,9 +12,15 @@ from django.db import connection, transaction
 
 from apps.common.wakeups import wake_on_commit
 from apps.webhooks.claims import NO_ENDPOINT, NO_HANDS
+from apps.webhooks.durability import UNAWAITED
 from apps.webhooks.limits import ENDPOINT_CAP, FAN_OUT_BATCH, FAST_ENDPOINTS, LEASE_SECONDS
 from apps.webhooks.models import FanOut
 from apps.webhooks.services import DELIVER
+
+_MAKE = f"""
+SELECT made.* FROM {UNAWAITED}, webhooks_make(
+  %s, %s, %s, %s, %s::uuid, %s, %s, %s, %s, %s::uuid[], %s::integer[]) made
+"""  # noqa: S608 - made of constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ def make_deliveries(
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT * FROM webhooks_make(%s, %s, %s, %s, %s::uuid, %s, %s, %s, %s, %s::uuid[], %s::integer[])",
+            _MAKE,
             [
                 list(event_ids),
                 after,

@@ -17,6 +17,7 @@ from prometheus_client import Counter, Histogram
 
 from apps.common.actor import system
 from apps.common.ids import uuid7
+from apps.webhooks.durability import UNAWAITED
 from apps.webhooks.enums import DeliveryStatus, DisabledReason, Reason
 from apps.webhooks.judging import note
 from apps.webhooks.models import Endpoint
@@ -51,7 +52,7 @@ FOLLOW = """
 
 # By webhooks_record_v2, an SQL function, whose plan is made once for a connection: it takes longer than recording
 # a few. Outcomes travel as one JSON text: a list of Python arrays costs five times as much to pass.
-_RECORD = "SELECT * FROM webhooks_record_v2(%s, %s)"
+_RECORD = f"SELECT recorded.* FROM {UNAWAITED}, webhooks_record_v2(%s, %s) recorded"  # noqa: S608 - made of constants
 
 _DISMISS = f"""
 WITH dismissed AS MATERIALIZED (
