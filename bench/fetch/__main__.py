@@ -197,6 +197,9 @@ def report(count: int, found: dict[str, list[Measured]]) -> None:
 
     limit = rates["download + COPY"]
     figures.tell("records read into a stream", rates["stream"], "records/s", limit)
+    if "dlt, merge" in rates:
+        name = "records read into a stream, beside dlt"
+        figures.tell(name, rates["stream"], "records/s", rates["dlt, merge"])
     figures.tell(
         "unchanged records read again", rates["stream, unchanged"], "records/s", rates["download"]
     )
