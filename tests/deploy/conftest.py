@@ -13,7 +13,11 @@ from deploy.local.relay import Relay
 from deploy.local.services import EmbeddedPostgres, Service, start_service
 from deploy.local.stopping import StopWish
 
+# PostgreSQL refuses to run as root, so `make run` gives root's another account: nobody else can change to one, and
+# nobody else needs it. Where tests run as root, as on a bare machine, none of these is left out.
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+# Which processes are left, and what they hold, is read from /proc, which macOS has not: `make run` works there, these
+# tests cannot look at it.
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 Start = Callable[[Service], Child]

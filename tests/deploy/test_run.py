@@ -232,6 +232,8 @@ def test_root_runs_it_where_namespaces_are_refused(tmp_path: Path) -> None:
         shutil.rmtree((installation.data_dir / "postgres").resolve().parent)
 
 
+# It makes a virtual environment as `nobody`: a Python that stands in root's home, which is closed to others, cannot
+# be the one, and a test installs no other.
 @as_root
 @pytest.mark.skipif(not _has_system_python(), reason="no Python that other accounts can run")
 def test_an_ordinary_user_runs_a_fresh_checkout() -> None:
