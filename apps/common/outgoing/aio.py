@@ -58,7 +58,7 @@ class Client:
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        self._lines = _lines({"accept": "*/*", "accept-encoding": "identity", **headers})
+        self._common = _lines({"accept": "*/*", "accept-encoding": "identity", **headers})
         self._connector = _Connector(
             resolver=_GuardedResolver(),
             socket_factory=_guarded_socket,
@@ -110,7 +110,7 @@ class Client:
             raise aiohttp.InvalidURL(url) from error
         request = aiohttp.ClientRequest("POST", parsed)
         start = f"POST {parsed.raw_path_qs} HTTP/1.1\r\nhost: {parsed.host_port_subcomponent}\r\n"
-        return _Target(request, start.encode("ascii") + self._lines)
+        return _Target(request, start.encode("ascii") + self._common)
 
 
 def _lines(headers: Mapping[str, str]) -> bytes:
