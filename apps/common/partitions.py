@@ -1,10 +1,11 @@
 """Tables that grow without end: partitioned by week on their UUIDv7 id, dropped when kept long enough.
 
-A model names its retention with `register`; its migration uses `CreatePartitionedModel`. A DEFAULT partition takes what no week holds, so that a wrong clock refuses
-nothing. Weeks, not days: few enough that planning a query over all of them stays cheap.
+A model names its retention with `register`; its migration uses `CreatePartitionedModel`. A DEFAULT partition takes what
+no week holds, so that a wrong clock refuses nothing. Weeks, not days: few enough that planning a query over all of them stays cheap.
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from django.db import connection, migrations, transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -17,16 +18,20 @@ WEEKS_AHEAD = 4
 WEEK = timedelta(weeks=1)
 _MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 
-# Table name -> how long a row is kept at least.
-_retention: dict[str, timedelta] = {}
-# Table name -> how full its pages are made with new rows, in percent.
-_fill: dict[str, int] = {}
+
+class _Kept(NamedTuple):
+    """How long a row is kept at least, and how full pages are made with new rows, in percent."""
+
+    keep: timedelta
+    fillfactor: int
+
+
+_tables: dict[str, _Kept] = {}
 
 
 def register(table: str, *, keep: timedelta, fillfactor: int = 100) -> None:
     """Have `table` maintained; called where its model is defined."""
-    _retention[table] = keep
-    _fill[table] = fillfactor
+    _tables[table] = _Kept(keep, fillfactor)
 
 
 class CreatePartitionedModel(migrations.CreateModel):
@@ -52,18 +57,18 @@ class CreatePartitionedModel(migrations.CreateModel):
 def maintain_partitions() -> None:
     """Make the weeks ahead that are missing, drop those that no row need be kept of."""
     now = clock.now()
-    for table, keep in _retention.items():
+    for table, (keep, fillfactor) in _tables.items():
         existing = _weeks_of(table)
         for ahead in range(WEEKS_AHEAD + 1):
             monday = _monday_of(now) + ahead * WEEK
             if _name(table, monday) not in existing:
-                _create(table, monday)
+                _create(table, monday, fillfactor)
         for name, monday in existing.items():
             if monday + WEEK <= now - keep:
                 _drop(table, name)
 
 
-def _create(table: str, monday: datetime) -> None:
+def _create(table: str, monday: datetime, fillfactor: int) -> None:
     """Make one week, taking over rows of it that went to the default partition meanwhile."""
     name = _name(table, monday)
     first, end = uuid7_floor(monday), uuid7_floor(monday + WEEK)
@@ -72,7 +77,7 @@ def _create(table: str, monday: datetime) -> None:
         if name in _weeks_of(table):
             return
         cursor.execute(
-            f'CREATE TABLE "{name}" (LIKE "{table}" INCLUDING ALL) WITH (fillfactor = {_fill[table]})'
+            f'CREATE TABLE "{name}" (LIKE "{table}" INCLUDING ALL) WITH (fillfactor = {fillfactor})'
         )
         cursor.execute(f'LOCK TABLE "{table}" IN ACCESS EXCLUSIVE MODE')
         cursor.execute(
