@@ -1,8 +1,6 @@
 """Pages that are as they were: confirmed several at a time, and what that may cost."""
 
-import os
 import random
-import signal
 from collections.abc import Callable
 
 import pytest
@@ -22,7 +20,7 @@ from tests.datafetch.support import (
     query_of,
     run,
 )
-from tests.datafetch.test_kill import Workers, workers  # noqa: F401 - a fixture
+from tests.datafetch.workers import Workers
 from tests.support import Answer, ApiClient, Receiver, wait_until
 from tests.support.receiver import Received
 
@@ -168,21 +166,21 @@ def test_whoever_is_killed_has_some_fetched_again_and_nothing_doubled(
     someone: ApiClient,
     remote: Source,
     stream: Item,
-    workers: Workers,  # noqa: F811 - the fixture
+    workers: Workers,
     killed_at: int,
 ) -> None:
-    worker: list[int] = []
     has_died: list[int] = []
 
     def kill(page: int) -> None:
-        if page == killed_at and worker and not has_died:
+        if page == killed_at and not has_died:
             has_died.append(page)
-            os.kill(worker[0], signal.SIGKILL)
+            workers.kill()
 
     remote.on = kill
     begun = someone.post(f"/api/v1/streams/{stream['id']}/run", {}).json()
-    worker.append(workers.start())
+    workers.start()
     wait_until(lambda: bool(has_died), seconds=60)
+    workers.wait_until_gone()
     let_time_pass()
     while read() or Run.objects.filter(status="running").exists():
         let_time_pass()

@@ -1,12 +1,7 @@
 """kill -9, at any moment: nothing lost, nothing doubled, at most one page fetched again each time."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -22,59 +17,12 @@ from tests.datafetch.support import (
     present,
     records,
 )
+from tests.datafetch.workers import Workers
 from tests.support import ApiClient, Receiver, wait_until
-from tests.support.process import ROOT, database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 KILLS = 15
-
-# Each line makes a worker, whose process id is answered.
-_PROGRAM = """
-import os, sys, time
-import django
-django.setup()
-from apps.datafetch.services import reading
-print("ready", flush=True)
-for line in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        while True:
-            if not reading.read_some():
-                time.sleep(0.002)
-    print(pid, flush=True)
-    os.waitpid(pid, 0)
-"""
-
-
-class Workers:
-    """Real processes, one at a time, each made to be killed."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._in, self._out = process.stdin, process.stdout
-        assert self._out.readline() == "ready\n"
-
-    def start(self) -> int:
-        self._in.write("\n")
-        self._in.flush()
-        return int(self._out.readline())
-
-
-@pytest.fixture
-def workers() -> Iterator[Workers]:
-    with subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "DATABASE_URL": database_url(), "DATABASE_POOL_SIZE": "2"},
-        cwd=ROOT,
-    ) as process:
-        yield Workers(process)
-        process.kill()
 
 
 @pytest.mark.parametrize("path", ["/links", "/pages"])
@@ -96,16 +44,16 @@ def test_the_end_is_as_if_nobody_had_been_killed(
 
     while killed < KILLS and not has_ended():
         more = len(receiver.requests) + 1
-        worker = workers.start()
+        workers.start()
         wait_until(partial(has_come_to, more), seconds=30)
         time.sleep(chance.uniform(0, 0.06))  # wherever it is by now
-        os.kill(worker, signal.SIGKILL)
+        workers.kill()
+        workers.wait_until_gone()
         killed += 1
         let_time_pass()
         Progress.objects.update(claims=0)  # or so many deaths without a page would end the run
-    worker = workers.start()
+    workers.start()
     wait_until(has_ended, seconds=60)
-    os.kill(worker, signal.SIGKILL)
 
     assert killed > 3
     run = Run.objects.get()

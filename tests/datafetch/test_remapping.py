@@ -1,8 +1,6 @@
 """A new mapping, applied to pages that were fetched before."""
 
-import os
 import random
-import signal
 import time
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,7 +27,7 @@ from tests.datafetch.support import (
     records,
     run,
 )
-from tests.datafetch.test_kill import Workers, workers  # noqa: F401 - a fixture
+from tests.datafetch.workers import Workers
 from tests.support import Answer, ApiClient, Receiver, wait_until
 from tests.support.problems import assert_problem
 from tests.support.receiver import Received
@@ -373,7 +371,7 @@ def test_progress_is_shown(someone: ApiClient, receiver: Receiver) -> None:
 def test_a_remap_of_killed_workers_is_as_if_nobody_had_been_killed(
     someone: ApiClient,
     receiver: Receiver,
-    workers: Workers,  # noqa: F811 - the fixture
+    workers: Workers,
 ) -> None:
     chance = random.Random(7)
     stream = make_stream(
@@ -391,18 +389,18 @@ def test_a_remap_of_killed_workers_is_as_if_nobody_had_been_killed(
 
     while killed < 12:
         pages = Run.objects.get(pk=begun["id"]).pages
-        worker = workers.start()
+        workers.start()
         wait_until(partial(has_come_to, pages + 1), seconds=30)
         time.sleep(chance.uniform(0, 0.03))  # wherever it is by now
-        os.kill(worker, signal.SIGKILL)
+        workers.kill()
+        workers.wait_until_gone()
         killed += 1
         let_time_pass()
         Progress.objects.update(claims=0)
         if has_come_to(10**6):
             break
-    worker = workers.start()
+    workers.start()
     wait_until(partial(has_come_to, 10**6), seconds=60)
-    os.kill(worker, signal.SIGKILL)
 
     assert killed > 3
     ended = get_run(someone, stream, begun["id"])
