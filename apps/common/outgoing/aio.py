@@ -89,12 +89,12 @@ class Client:
                 head = b"%scontent-length: %d\r\n%s\r\n" % (target.head, len(body), _lines(headers))
                 message, content = await _exchange(connection, head + body)
             except BaseException:
-                connection.close()
+                _close(connection)
                 raise
         try:
             kept = b"" if content.at_eof() else await _read_capped(content, until)
         finally:
-            connection.release()  # to be used again, or closed if there is more to read
+            _let_go(connection)
         return Answer(message.code, message.headers, kept)
 
     async def _connect(self, target: _Target) -> Connection:
@@ -132,6 +132,26 @@ async def _exchange(
             return message, content
 
 
+def _let_go(connection: Connection) -> None:
+    """To be used again; or closed, where there is more to read, or the answer came before all was sent."""
+    if _has_unsent(connection):
+        _close(connection)
+    else:
+        connection.release()
+
+
+def _close(connection: Connection) -> None:
+    # A server that does not read would have it kept open, with what is unsent, for as long as it likes.
+    if _has_unsent(connection) and connection.protocol is not None:
+        connection.protocol.abort()
+    connection.close()
+
+
+def _has_unsent(connection: Connection) -> bool:
+    transport = cast("asyncio.Transport | None", connection.transport)
+    return transport is not None and transport.get_write_buffer_size() > 0
+
+
 async def _read_capped(content: StreamReader, until: float) -> bytes:
     """The first 20 kB of a body, or as much of it as comes until then (the loop's time) and unbroken."""
     kept = bytearray()
@@ -165,8 +185,9 @@ class _CappedHandler(ResponseHandler):
     _allowed_by: object = None
 
     def is_connected(self) -> bool:
-        """Asked before it is used again. What has been refused since is not."""
-        return super().is_connected() and self._may_be_used()
+        """Asked before it is used again. What has been refused since is not, nor where something came that
+        nobody asked for: it would be taken for the next answer."""
+        return super().is_connected() and not self.should_close and self._may_be_used()
 
     def set_response_params(self, **options: Any) -> None:
         """A request begins on this connection."""

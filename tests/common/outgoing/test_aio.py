@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import socket
+import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
 from typing import Any
@@ -19,6 +20,8 @@ from apps.common.outgoing.guard import AddressRefused
 from tests.support import Answer, Receiver
 from tests.support.flood import flood
 
+LARGE = bytes(20_000_000)  # more than the buffers of two sockets take
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -198,6 +201,84 @@ def test_a_connection_whose_answer_is_late_is_not_used_again(
     assert receiver.connections == 2
 
 
+def test_an_answer_that_nobody_asked_for_is_nobodys() -> None:
+    """As a server's `408` to a connection that was idle, or a second answer to one request."""
+    answered, sent = threading.Semaphore(0), threading.Semaphore(0)
+
+    def serve(connection: socket.socket) -> None:
+        while request := connection.recv(65536):
+            connection.sendall(OK + request[-1:])
+            answered.acquire(timeout=30)
+            connection.sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+            sent.release()
+
+    async def ask(url: str) -> list[tuple[int, bytes]]:
+        answers = []
+        async with aio.Client({}) as client:
+            for body in (b"1", b"2", b"3"):
+                answer = await client.post(url, {}, body)
+                answers.append((answer.status, answer.body))
+                answered.release()
+                await asyncio.to_thread(sent.acquire)
+                for _ in range(3):  # rounds of the loop, in which it reads what is there by now
+                    await asyncio.sleep(0)
+        return answers
+
+    with connections_to(serve) as url:
+        assert asyncio.run(ask(url)) == [(200, b"1"), (200, b"2"), (200, b"3")]
+
+
+def test_a_connection_is_not_used_again_when_its_answer_came_before_all_was_sent() -> None:
+    """A server that did not want to read all of it may not read the next request either."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(OK + b"1")
+        while connection.recv(1000, socket.MSG_PEEK) and not is_over.wait(0.01):
+            pass
+
+    async def ask(url: str) -> list[bytes]:
+        async with aio.Client({}) as client:
+            return [(await client.post(url, {}, LARGE)).body for _ in range(2)]
+
+    is_over = threading.Event()
+    with connections_to(serve) as url:
+        try:
+            assert asyncio.run(ask(url)) == [b"1", b"1"]
+        finally:
+            is_over.set()
+
+
+def test_what_a_server_does_not_read_is_not_kept_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor its connection: an endpoint could gather them, one with each attempt."""
+    made: list[socket.socket] = []
+
+    def make(info: aiohttp.AddrInfoType) -> socket.socket:
+        made.append(guarded_socket(info))
+        return made[-1]
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(1000)
+        is_over.wait(30)
+
+    async def ask(url: str) -> list[int]:
+        async with aio.Client({}) as client:
+            with pytest.raises(TimeoutError):
+                await client.post(url, {}, LARGE)
+            for _ in range(3):  # rounds of the loop, in which it is closed
+                await asyncio.sleep(0)
+            return [one.fileno() for one in made]
+
+    guarded_socket, is_over = aio._guarded_socket, threading.Event()
+    monkeypatch.setattr(aio, "_guarded_socket", make)
+    monkeypatch.setattr(aio, "TOTAL_SECONDS", 0.3)
+    with connections_to(serve) as url:
+        try:
+            assert asyncio.run(ask(url)) == [-1]
+        finally:
+            is_over.set()
+
+
 def test_an_interim_answer_is_passed_over() -> None:
     interim = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     with raw_server(interim + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") as url:
@@ -364,6 +445,24 @@ def raw_server(answer: bytes) -> Iterator[str]:
     finally:
         thread.join(5)
         listener.close()
+
+
+@contextmanager
+def connections_to(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Each connection is served in a thread of its own, and closed when that has ended."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            serve(self.request)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
