@@ -148,7 +148,7 @@ def _close(connection: Connection) -> None:
 
 
 def _has_unsent(connection: Connection) -> bool:
-    transport = cast("asyncio.Transport | None", connection.transport)
+    transport = connection.transport
     return transport is not None and transport.get_write_buffer_size() > 0
 
 
