@@ -2151,6 +2151,22 @@ END $$;
 
 INSERT INTO "django_migrations" ("app", "name", "applied") VALUES ('orders', '0012_post_by_one_statement', now()) RETURNING "django_migrations"."id";
 
+CREATE OR REPLACE FUNCTION orders_is_as_read(
+  p_storefront uuid, p_version integer, p_currency text,
+  p_products uuid[], p_names text[], p_prices bigint[]
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM orders_storefront s WHERE s.id = p_storefront AND s.version = p_version)
+     AND cardinality(p_products) = (
+       SELECT count(*) FROM orders_product o
+        WHERE o.id = ANY (p_products)
+          AND o.price = p_prices[array_position(p_products, o.id)]
+          AND o.name = p_names[array_position(p_products, o.id)]
+          AND o.currency = p_currency AND o.is_active);
+END $$;
+
+INSERT INTO "django_migrations" ("app", "name", "applied") VALUES ('orders', '0013_miss_what_is_gone', now()) RETURNING "django_migrations"."id";
+
 CREATE TABLE "django_session" ("session_key" varchar(40) NOT NULL PRIMARY KEY, "session_data" text NOT NULL, "expire_date" timestamp with time zone NOT NULL);
 
 CREATE INDEX "django_session_session_key_c0390e0f_like" ON "django_session" ("session_key" varchar_pattern_ops);

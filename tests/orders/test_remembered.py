@@ -6,6 +6,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from django.db import connection
 
 from apps.common.ids import uuid7_bounds
 from apps.common.money import MAX_AMOUNT
@@ -106,13 +107,39 @@ def test_what_was_given_by_the_database_is_told_the_same_everywhere(known: Shop)
     assert again.headers["Location"] == answer.headers["Location"] == f"{BASE}/orders/{stored.pk}"
 
 
+def test_a_product_that_is_gone_is_unknown_and_is_sold_once_it_is_made_anew(known: Shop) -> None:
+    """As after a failover to a standby that had not heard of it yet, which no process is told of."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # the ledger refuses it
+        for table in ("orders_stockmovement", "orders_stock", "orders_product"):
+            cursor.execute(f"DELETE FROM {table}")
+
+    refused = known.try_order(("MUG", 1))
+    known.product("MUG", price=1)
+
+    assert refused.json()["errors"][0]["code"] == "unknown_sku"
+    assert known.order(("MUG", 2))["total"] == 2
+
+
 def test_a_full_memory_begins_anew(known: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "LIMIT", 3)
+    monkeypatch.setattr(remembered, "LIMIT", 4)
 
     for number in range(5):
         known.product(f"SKU-{number}")
         known.order((f"SKU-{number}", 1))
-        assert len(remembered._products) <= 3
+        assert len(remembered._storefronts) + len(remembered._products) <= 4
 
     known.order(("MUG", 1))
     assert stock("MUG") == (10, 2)
+
+
+def test_storefronts_fill_the_memory_as_products_do(
+    known: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with orders of a product that there is not."""
+    monkeypatch.setattr(remembered, "LIMIT", 4)
+
+    for number in range(5):
+        other = Shop(known.api, code=f"shop-{number}")
+        assert other.try_order(("NONE", 1)).status_code == 400
+        assert len(remembered._storefronts) + len(remembered._products) <= 4

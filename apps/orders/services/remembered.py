@@ -27,8 +27,8 @@ def recall(account_id: UUID, wanted: NewOrder) -> Catalogue | None:
 
 
 def remember(account_id: UUID, catalogue: Catalogue) -> None:
-    """Keep what was read just now; beyond LIMIT products it begins anew."""
-    if len(_products) >= LIMIT:
+    """Keep what was read just now; beyond LIMIT of both it begins anew."""
+    if len(_storefronts) + len(_products) >= LIMIT:
         _storefronts.clear()
         _products.clear()
     _storefronts.update({(account_id, code): one for code, one in catalogue.storefronts.items()})
