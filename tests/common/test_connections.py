@@ -4,7 +4,7 @@ import tempfile
 import tracemalloc
 
 import pytest
-from django.db import DataError, OperationalError, connection, transaction
+from django.db import DataError, NotSupportedError, OperationalError, connection, transaction
 
 from apps.common.ids import uuid7
 from apps.common.models import JobRun
@@ -122,6 +122,22 @@ def test_a_hot_statement_that_fails_leaves_its_connection_usable() -> None:
     with prepared_cursor() as cursor:
         cursor.execute("SELECT 1 / $1::int", [1])
         assert cursor.fetchone() == (1,)
+
+
+def test_a_hot_statement_is_prepared_anew_after_a_migration_of_what_it_reads() -> None:
+    """PostgreSQL refuses the one that is prepared as long as it is there."""
+    with connection.cursor() as django, prepared_cursor() as cursor:
+        django.execute("CREATE TABLE migrated AS SELECT 1 AS number")
+        try:
+            cursor.execute("SELECT number FROM migrated")
+            django.execute("ALTER TABLE migrated ALTER number TYPE bigint")
+            with pytest.raises(NotSupportedError):
+                cursor.execute("SELECT number FROM migrated")
+
+            cursor.execute("SELECT number FROM migrated")
+            assert cursor.fetchone() == (1,)
+        finally:
+            django.execute("DROP TABLE migrated")
 
 
 def test_a_server_that_goes_away_is_told_as_one_that_is_not_there() -> None:

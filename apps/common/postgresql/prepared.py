@@ -2,6 +2,7 @@
 they need anew for each statement (docs/adr/0031)."""
 
 from collections.abc import Sequence
+from itertools import count
 from types import TracebackType
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.utils import CursorWrapper
 from psycopg import Connection, OperationalError, generators
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import error_from_result
+from psycopg.errors import FeatureNotSupported, error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from apps.common.postgresql.base import DatabaseWrapper
@@ -59,6 +60,7 @@ class PreparedCursor:
         self._connection = connection
         self._adapter = Transformer(connection)
         self._names: dict[tuple[str, tuple[int, ...]], bytes] = {}
+        self._numbers = count()
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
         """Raises psycopg's errors, as its own cursors do."""
@@ -93,7 +95,7 @@ class PreparedCursor:
         return self._names.get((sql, types)) or self._prepare(sql, types), dumped
 
     def _prepare(self, sql: str, types: tuple[int, ...]) -> bytes:
-        name = b"tradepost_%d" % len(self._names)
+        name = b"tradepost_%d" % next(self._numbers)
         self._check(self._connection.pgconn.prepare(name, sql.encode(), types))
         self._names[sql, types] = name
         return name
@@ -106,6 +108,8 @@ class PreparedCursor:
         if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
             return
         error = error_from_result(result)
+        if isinstance(error, FeatureNotSupported):  # its columns have other types since a migration
+            self._names.clear()
         # libpq's own word, without a code, is that the server has gone.
         raise error if error.sqlstate else OperationalError(str(error))
 
