@@ -56,6 +56,7 @@ def test_data_that_matters_is_written_to_disk(tmp_path: Path, start: Start) -> N
         assert _query(durable, f"SHOW {setting}") == "on"
 
 
+@pytest.mark.slow
 def test_it_starts_again_after_kill_9(tmp_path: Path) -> None:
     postgres = EmbeddedPostgres(tmp_path, "secret", durable=True)
     with running(postgres) as child:

@@ -93,6 +93,7 @@ def test_a_signal_to_it_alone_ends_the_command_too(waiting: "subprocess.Popen[st
     assert not processes_on(environment["DATA_DIR"])
 
 
+@pytest.mark.slow
 @on_linux
 def test_kill_9_takes_command_and_services_along(waiting: "subprocess.Popen[str]") -> None:
     environment = _environment(waiting)

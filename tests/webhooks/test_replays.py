@@ -268,21 +268,22 @@ def test_ordered_endpoints_get_replays_in_order_too(make_endpoint: MakeEndpoint)
     assert {one.id: one.order_key for one in owed} == deliveries
 
 
-def test_ten_thousand_events_are_owed_set_wise(make_endpoint: MakeEndpoint) -> None:
+@pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_thousands_of_events_are_owed_set_wise(make_endpoint: MakeEndpoint, count: int) -> None:
     endpoint = make_endpoint("http://127.0.0.1:1/")
-    past_events(endpoint.account, 10_000)
+    past_events(endpoint.account, count)
 
     replay = start(endpoint, rate=1000)
-    assert replay.total == 10_000
+    assert replay.total == count
     with CaptureQueriesContext(connection) as queries:
         replays.continue_replay()
     assert len(queries) <= 12
     assert Due.objects.count() == 1000
 
     assert finished(replay).status == "completed"
-    assert replay.processed == 10_000
+    assert replay.processed == count
     assert (
-        Delivery.objects.values("event_id").distinct().count() == Delivery.objects.count() == 10_000
+        Delivery.objects.values("event_id").distinct().count() == Delivery.objects.count() == count
     )
 
 
@@ -340,6 +341,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_in_the_middle_costs_nothing_and_doubles_nothing(
     make_endpoint: MakeEndpoint,
 ) -> None:
