@@ -20,6 +20,7 @@ from django.conf import settings
 from apps.accounts.enums import ROOMS
 from apps.accounts.models import Account
 from apps.accounts.services import IssuedKey, issue_key
+from apps.common.garbage import spare_what_is_loaded
 from tests.support import ApiClient, Receiver
 from tests.support.emptying import empty_instead_of_truncating
 from tests.support.installation import Installation
@@ -60,6 +61,11 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow ones first, so that no process is left with one when the others have nothing more to do."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """As workers do: what thousands of tests are made of need not be looked at in each collection."""
+    spare_what_is_loaded()
 
 
 @pytest.fixture(autouse=True)
