@@ -14,6 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import mean
@@ -24,7 +25,7 @@ import psycopg
 from bench import pgbench
 from bench.cpu import Usage
 from bench.figures import tell, tell_latencies
-from bench.load import Call, Run, closed_loop, open_loop
+from bench.load import CONNECTIONS, Call, Run, closed_loop, open_loop
 from config.settings.env import DATABASE_URL
 from sandbox.client import ApiError, Client, read_demo
 
@@ -82,10 +83,18 @@ def stock_up(url: str, key: str) -> None:
     client = Client(url, key)
     with suppress(ApiError):  # there from an earlier run
         client.call("POST", "/storefronts", {"code": STOREFRONT, "name": "B", "currency": "EUR"})
-    for number in range(1, PRODUCTS + 1):
-        product = {"name": f"Benchmark {number}", "price": 1250, "currency": "EUR"}
-        client.call("PUT", f"/products/by-sku/{_sku(number)}", {**product, "stock": PLENTY})
     client.close()
+
+    def stock(numbers: range) -> None:
+        client = Client(url, key)
+        for number in numbers:
+            product = {"name": f"Benchmark {number}", "price": 1250, "currency": "EUR"}
+            client.call("PUT", f"/products/by-sku/{_sku(number)}", {**product, "stock": PLENTY})
+        client.close()
+
+    with ThreadPoolExecutor(CONNECTIONS) as threads:
+        shares = [range(first, PRODUCTS + 1, CONNECTIONS) for first in range(1, CONNECTIONS + 1)]
+        list(threads.map(stock, shares))
 
 
 def two_of_many() -> Items:
