@@ -1,8 +1,9 @@
 """Reads of streams, their runs and records, each within the rows that the caller may see."""
 
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,7 +22,9 @@ from django.db.models import (
 )
 from django.db.models.functions import Left
 from psycopg import Cursor
+from psycopg.pq.abc import PGresult
 
+from apps.common.clock import rfc3339
 from apps.datafetch.errors import RunNotFound, StreamNotFound
 from apps.datafetch.limits import CHUNK_BYTES, CHUNK_RECORDS
 from apps.datafetch.models import Consumer, Page, Record, Rejected, Run, SchemaVersion, Stream
@@ -29,16 +32,14 @@ from apps.datafetch.models import Consumer, Page, Record, Rejected, Run, SchemaV
 # Characters of a record's data that lists of people show.
 EXCERPT = 300
 
-# Of a chunk's rows, `total` being the bytes of data up to each, one text: of each record what record_object
-# has, by the same bytes (docs/adr/0033).
+# Of each of a chunk's rows, `total` being the bytes of data up to it, what record_object has, by the same bytes: its
+# line as far as it differs from others, and what they have in common (docs/adr/0033).
 _LINES = """
-SELECT convert_to(string_agg(
-         '{{"offset":' || "offset" || ',"key":' || to_json(key) || ',"data":' || data || ',"fetched_at":"'
-         || to_char(fetched_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-         || '","change":"' || change || E'"}}\\n', '' ORDER BY "offset"), 'UTF8') AS text,
-       count(*) AS records, max("offset") AS "end"
-  FROM ({rows}) chunk WHERE total <= %s OR total = octet_length(data)
+SELECT '{{"offset":' || "offset" || ',"key":' || to_json(key) || ',"data":' || data, fetched_at, change, "offset"
+  FROM ({rows}) chunk WHERE total <= %s OR total = octet_length(data) ORDER BY "offset"
 """
+_NUMBER = struct.Struct("!q")
+_2000 = datetime(2000, 1, 1, tzinfo=UTC)  # from which PostgreSQL counts microseconds
 
 
 class Version(NamedTuple):
@@ -229,7 +230,7 @@ def records_in_chunks(
 
 
 def lines_in_chunks(rows: QuerySet[Record], *, after: int, most: int | None) -> Iterator[Lines]:
-    """The same as lines of JSON, which PostgreSQL puts together."""
+    """The same as lines of JSON."""
     running = Window(
         Sum(_OctetLength("data")), order_by="offset", frame=RowRange(start=None, end=0)
     )
@@ -242,12 +243,36 @@ def lines_in_chunks(rows: QuerySet[Record], *, after: int, most: int | None) -> 
         sql, parameters = later.query.sql_with_params()
         with binding_cursor() as cursor:
             cursor.execute(_LINES.format(rows=sql), [*parameters, CHUNK_BYTES], binary=True)
-            found = Lines(*cursor.fetchone())
-        if not found.records:
+            found = _lines(cursor.pgresult)
+        if found is None:
             return
         yield found
         after = found.end
         left = None if left is None else left - found.records
+
+
+def _lines(found: PGresult) -> Lines | None:
+    """The lines of rows, as their bytes have come. How one ends, nearly all have in common with the one before."""
+    value: Callable[[int, int], Any] = found.get_value
+    records = found.ntuples
+    if not records:
+        return None
+    ends: dict[tuple[Any, Any], bytes] = {}
+    pieces: list[bytes] = []
+    for row in range(records):
+        fetched = value(row, 1), value(row, 2)
+        end = ends.get(fetched)
+        if end is None:
+            end = ends[fetched] = _end(*fetched)
+        pieces += value(row, 0), end
+    (last,) = _NUMBER.unpack(value(records - 1, 3))
+    return Lines(b"".join(pieces), records, last)
+
+
+def _end(fetched_at: bytes, change: bytes) -> bytes:
+    (microseconds,) = _NUMBER.unpack(fetched_at)
+    moment = rfc3339(_2000 + timedelta(microseconds=microseconds)).encode()
+    return b',"fetched_at":"%s","change":"%s"}\n' % (moment, change)
 
 
 def offset_before(of: Stream, moment: datetime, last: int) -> int:
