@@ -10,6 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
@@ -40,6 +42,14 @@ def test_an_empty_database_becomes_what_all_migrations_make_of_it(tmp_path: Path
 
         assert recorded.read_text() == RECORDED.read_text(), "make migrations"
         assert _dump(at_once) == _dump(one_by_one)
+
+
+@pytest.mark.django_db
+def test_nothing_is_recorded_where_there_are_tables_already(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="tables already"):
+        call_command("migrate", record=tmp_path / "migrations.sql")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
 from django.db import connections, transaction
 from django.db.backends.postgresql.psycopg_any import mogrify
@@ -32,11 +32,22 @@ class Command(migrate.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         special = ("app_label", "plan", "check_unapplied", "fake")
+        database = options["database"]
         if options["record"]:
-            options["record"].write_text(_record(options["database"]))
-        elif not any(options[name] for name in special):
-            _repeat(options["database"])
+            if not _is_empty(database):
+                raise CommandError(
+                    "There are tables already: `make migrations` takes a new database."
+                )
+            options["record"].write_text(_record(database))
+        elif not any(options[name] for name in special) and _is_empty(database):
+            _repeat(database)
         super().handle(*args, **options)  # migrations that are newer than the file
+
+
+def _is_empty(database: str) -> bool:
+    with connections[database].cursor() as cursor:
+        cursor.execute(_IS_EMPTY)
+        return bool(cursor.fetchone()[0])
 
 
 def _record(database: str) -> str:
@@ -64,6 +75,4 @@ def _alone(statement: str) -> str:
 def _repeat(database: str) -> None:
     """All of it or nothing; it says too which migrations are applied."""
     with transaction.atomic(database), connections[database].cursor() as cursor:
-        cursor.execute(_IS_EMPTY)
-        if cursor.fetchone()[0]:
-            cursor.execute(RECORDED.read_text())
+        cursor.execute(RECORDED.read_text())
