@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
 from django.db import connection, transaction
 
-from apps.common.ids import uuid7
+from apps.common import clock, partitions
+from apps.common.ids import uuid7, uuid7_at
+from apps.common.partitions import maintain_partitions
 from apps.events.dispatch import stamp
 from apps.webhooks.enums import UNDELIVERED, DeliveryStatus
 from apps.webhooks.fanout import make_deliveries
@@ -26,10 +29,15 @@ CHANGED = {"status", "reason", "attempt_count", "retry_step", "last_status_code"
 KEPT = ("pk", "endpoint_id", "status", "replay_id")
 
 
-def make(endpoint: Endpoint, statuses: Iterable[str]) -> None:
+def make(endpoint: Endpoint, statuses: Iterable[str], at: datetime | None = None) -> None:
     Delivery.objects.bulk_create(
         Delivery(
-            endpoint=endpoint, event_id=uuid7(), event_type="a.b", subject=uuid7(), status=status
+            id=uuid7() if at is None else uuid7_at(at),
+            endpoint=endpoint,
+            event_id=uuid7(),
+            event_type="a.b",
+            subject=uuid7(),
+            status=status,
         )
         for status in statuses
     )
@@ -50,6 +58,27 @@ def test_it_follows_every_change_of_the_log(make_endpoint: MakeEndpoint) -> None
         assert_kept()
         Delivery.objects.update(replay_id=uuid7())
         assert_kept()
+
+
+@pytest.mark.django_db  # in a transaction, which takes the weeks back that are made here
+def test_it_follows_the_log_into_its_weeks_and_goes_with_them(make_endpoint: MakeEndpoint) -> None:
+    """A week takes over what is of it, from where that waited for it."""
+    endpoint, old = make_endpoint("http://127.0.0.1:1/"), clock.now() - timedelta(days=60)
+    make(endpoint, DeliveryStatus.values)
+    make(endpoint, DeliveryStatus.values, old)
+    for table in (Delivery._meta.db_table, Undelivered._meta.db_table):
+        partitions._create(table, partitions._monday_of(old), 100)
+    assert_kept()
+
+    maintain_partitions()
+
+    assert Delivery.objects.count() == len(DeliveryStatus.values)
+    assert_kept()
+    for status in DeliveryStatus.values:
+        Delivery.objects.update(status=status)
+        assert_kept()
+    make(endpoint, DeliveryStatus.values)
+    assert_kept()
 
 
 def test_what_was_there_before_is_taken_over(make_endpoint: MakeEndpoint) -> None:
