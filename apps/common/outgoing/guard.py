@@ -12,8 +12,9 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import idna
 from django.conf import settings
@@ -23,6 +24,7 @@ from apps.common.outgoing.networks import Address, is_public, unwrapped
 MAX_URL_LENGTH = 2000
 VET_SECONDS = 2.0
 DNS_THREADS = 64
+PLACES = 256  # hosts and ports that are remembered
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
@@ -73,26 +75,36 @@ def parse(text: str) -> Target:
         raise UrlInvalid("A URL has no spaces, control characters or backslashes.")
     try:
         parts = urlsplit(text)
-        port = parts.port
     except ValueError:
         raise UrlInvalid("Host or port cannot be read.") from None
-    if parts.scheme not in _DEFAULT_PORTS:
+    host, port, literal, netloc = _place(parts.scheme, parts.netloc)
+    ascii_url = text if parts.netloc.isascii() else parts._replace(netloc=netloc).geturl()
+    return Target(url=ascii_url, scheme=parts.scheme, host=host, port=port, literal=literal)
+
+
+@lru_cache(PLACES)
+def _place(scheme: str, netloc: str) -> tuple[str, int, Address | None, str]:
+    """Host, port, the host if it is an address, and both as ASCII. Remembered, as pages of one source are asked for
+    one after the other."""
+    parts = SplitResult(scheme, netloc, "", "", "")
+    try:
+        given = parts.port
+    except ValueError:
+        raise UrlInvalid("Host or port cannot be read.") from None
+    if scheme not in _DEFAULT_PORTS:
         raise UrlInvalid("The scheme must be http or https.")
-    if "@" in parts.netloc:
+    if "@" in netloc:
         raise UrlInvalid("Put no user name or password into the URL.")
-    if "[" in parts.netloc and not _BRACKETED.fullmatch(parts.netloc):
+    if "[" in netloc and not _BRACKETED.fullmatch(netloc):
         raise UrlInvalid("The host is not an IPv6 address.")
     if not parts.hostname:
         raise UrlInvalid("The host is missing.")
-    port = _DEFAULT_PORTS[parts.scheme] if port is None else port
+    port = _DEFAULT_PORTS[scheme] if given is None else given
     if port not in (80, 443) and port < 1024:
         raise UrlInvalid("The port must be 80, 443 or above 1023.")
     host, literal = _host(parts.hostname)
-    netloc = f"[{host}]" if isinstance(literal, IPv6Address) else host
-    if parts.port is not None:
-        netloc = f"{netloc}:{port}"
-    ascii_url = text if parts.netloc.isascii() else parts._replace(netloc=netloc).geturl()
-    return Target(url=ascii_url, scheme=parts.scheme, host=host, port=port, literal=literal)
+    ascii_netloc = f"[{host}]" if isinstance(literal, IPv6Address) else host
+    return host, port, literal, ascii_netloc if given is None else f"{ascii_netloc}:{port}"
 
 
 def vet(target: Target) -> None:

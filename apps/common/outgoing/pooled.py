@@ -27,7 +27,9 @@ from apps.common.outgoing import guard
 
 # Of one answer's head, interim answers included.
 MAX_HEAD_BYTES = 262_144
-CHUNK_BYTES = 65_536
+# Read at once: heads are small, a body is read past the buffer.
+BUFFER_BYTES = 16_384
+CHUNK_BYTES = 1024 * 1024
 POOLS = 100
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GZIP = 16 + zlib.MAX_WBITS
@@ -262,7 +264,7 @@ class _TimedSocket:
         self._connected = connected
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_TimedReader(self._connected), CHUNK_BYTES)
+        return io.BufferedReader(_TimedReader(self._connected), BUFFER_BYTES)
 
 
 class _TimedResponse(HTTPResponse):
@@ -280,6 +282,9 @@ class _Connection(HTTPConnection):
 class _TlsConnection(HTTPSConnection):
     response_class = _TimedResponse
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "ssl_context": _tls()})
+
     def _new_conn(self) -> socket.socket:
         return _connected(self._dns_host, self.port)
 
@@ -293,11 +298,15 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 @cache
+def _tls() -> ssl.SSLContext:
+    """Made when it is needed first: reading the system's certificates takes as long as twenty requests."""
+    return ssl.create_default_context()
+
+
+@cache
 def _pools() -> urllib3.PoolManager:
     """The process's connections (thread-safe). No proxy of the environment is ever asked."""
-    pools = urllib3.PoolManager(
-        num_pools=POOLS, maxsize=8, block=False, ssl_context=ssl.create_default_context()
-    )
+    pools = urllib3.PoolManager(num_pools=POOLS, maxsize=8, block=False)
     pools.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
     return pools
 
