@@ -120,6 +120,10 @@ class Progress(Leased):
     token_expires_at = models.DateTimeField(null=True)
     last_offset = models.BigIntegerField(default=0)
     record_count = models.BigIntegerField(default=0, help_text="Records that are there at present.")
+    whole_pages = models.PositiveIntegerField(
+        null=True,
+        help_text="How many pages have all that is there, as a run has found; null since another was stored.",
+    )
     strangers: "models.JSONField[Any, Any]" = models.JSONField(
         null=True, help_text="Fields and types that the policy did not let in, as told."
     )

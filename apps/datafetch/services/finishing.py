@@ -35,12 +35,17 @@ def finish(stream: Stream, progress: Progress, run: Run, reached: Checkpoint) ->
             _bury(stream, current, run, missing)
             stale = Page.objects.filter(stream=stream)
             stale.exclude(run_id=run.id, reading=reached.reading).delete()
+            # What a second look alone has missed stays, and is on none of its pages.
+            whole_pages = None if reached.is_second_look else reached.page
+            Progress.objects.filter(pk=current.pk).update(whole_pages=whole_pages)
     runs.succeed(current, cursor_value=reached.greatest)
     return None
 
 
 def _missing(stream: Stream, current: Progress, run: Run, reached: Checkpoint) -> list[int]:
     """Offsets of the records that this reading did not find, nor a first one before it."""
+    if reached.page == current.whole_pages:
+        return []  # the pages that had all, and none was stored since (docs/adr/0046)
     found = Run.objects.values_list("records_new", flat=True).get(pk=run.pk)
     if reached.reading == 1 and found == current.record_count:
         return []  # all that is there came with this very reading

@@ -40,7 +40,7 @@ _ARGUMENTS = (
     *("page_digest", "page_body", "page_bytes", "page_count", "page_cursor", "page_next"),
 )
 _GIVEN = ", ".join(f"{name} => ${n}" for n, name in enumerate(_ARGUMENTS, 1))
-_STORE = f"SELECT added, changed, is_to_stop FROM datafetch_store_v3({_GIVEN})"  # noqa: S608 - names of ours
+_STORE = f"SELECT added, changed, is_to_stop FROM datafetch_store_v4({_GIVEN})"  # noqa: S608 - names of ours
 _LEASE_LOST, _CONFIGURATION_CHANGED = "TP001", "TP002"  # the states of its errors
 
 _SELECT_KNOWN = """
