@@ -13,6 +13,7 @@ from tests.datafetch.support import (
     PAGINATIONS,
     Item,
     RemoteApi,
+    as_json,
     items,
     let_time_pass,
     make_stream,
@@ -159,6 +160,46 @@ def test_a_turn_that_ends_has_confirmed_them(
 
     assert (ended["status"], ended["pages"], ended["requests"]) == ("succeeded", PAGES, PAGES)
     assert remote.asked == list(range(1, PAGES + 1))
+
+
+def leading_to(remote: Source, page: int, following: int | None) -> Answer:
+    """The answer of a page when what came between it and another one is gone."""
+    start = (page - 1) * SIZE
+    target = remote.url(f"/links?start={(following - 1) * SIZE}") if following else None
+    return as_json({"results": remote.items[start : start + SIZE], "next": target})
+
+
+@pytest.mark.parametrize(("following", "pages"), [(33, PAGES - 2), (None, 30)])
+def test_a_page_that_was_asked_for_in_vain_is_counted(
+    someone: ApiClient,
+    remote: Source,
+    stream: Item,
+    patient: None,
+    following: int | None,
+    pages: int,
+) -> None:
+    """Page 30 leads elsewhere than it did, which is seen when 31 has been asked for."""
+    remote.on = lambda page: leading_to(remote, 30, following) if page == 30 else None
+
+    ended = run(someone, stream, allow_deletes=True)
+
+    assert (ended["status"], ended["pages"]) == ("succeeded", pages)
+    assert ended["requests"] == pages + 1 == len(remote.asked)
+    assert (ended["records_new"], ended["records_changed"]) == (0, 0)
+    assert ended["records_deleted"] == (PAGES - pages) * SIZE
+    assert len(present(someone, stream)) == pages * SIZE
+
+
+def test_a_failure_counts_what_was_asked_for_in_vain(
+    someone: ApiClient, remote: Source, stream: Item, patient: None
+) -> None:
+    remote.on = lambda page: Answer(200, b"<p>Sorry</p>") if page == 30 else None
+
+    ended = run(someone, stream)
+
+    assert (ended["status"], ended["pages"], ended["error"]["page"]) == ("failed", 29, 30)
+    assert remote.asked == list(range(1, 32))
+    assert ended["requests"] == 31
 
 
 @pytest.mark.parametrize("killed_at", [2, 18, 19, 30, PAGES])

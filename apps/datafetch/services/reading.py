@@ -1,19 +1,16 @@
 """Reading streams: which is due, and its pages, one after the other."""
 
-import gzip
 import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
+from typing import Any
 from uuid import UUID
 
-import orjson
 import structlog
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
@@ -24,7 +21,8 @@ from apps.common.wakeups import wake
 from apps.datafetch import limits
 from apps.datafetch.enums import SchemaPolicy, Trigger
 from apps.datafetch.models import Progress, Run, Stream
-from apps.datafetch.services import budgets, finishing, runs, storing
+from apps.datafetch.services import budgets, finishing, pages, runs, storing
+from apps.datafetch.services.ahead import Coming, conditions
 from apps.datafetch.services.checkpoints import Checkpoint
 from apps.datafetch.services.handing import Handed
 from apps.datafetch.services.remapping import Remapping
@@ -35,6 +33,7 @@ from apps.datafetch.sources import asking, pagination
 from apps.datafetch.sources.cursors import greater
 from apps.datafetch.sources.expressions import ExpressionFailed, Steps
 from apps.datafetch.sources.failures import SourceFailed
+from apps.datafetch.sources.pagination import Position
 from apps.datafetch.sources.source import Asked
 
 log = structlog.get_logger(__name__)
@@ -108,6 +107,7 @@ class _Reading(Turn):
         self._unconfirmed: list[Fetched] = []
         self._window: dict[bytes, Known] = {}
         self._looked_at = 0.0
+        self._coming: Coming | None = None
         self._request = f"GET {self.source.redacted(stream.url)}"
         self._hidden = self.source.hidden
 
@@ -144,14 +144,20 @@ class _Reading(Turn):
             greatest=greater(before.greatest, fetched.greatest),
             digest=fetched.digest.hex(),
         )
-        if not self._may_wait(fetched, after):
+        if not self._may_wait(fetched):
             self._store(fetched, after)
         self.checkpoint = after
+
+    def may_rest(self) -> bool:
+        return self._coming is None
 
     def settle(self) -> None:
         self._await()
         if self._unconfirmed:
             storing.store(*self._what(), self._with_unconfirmed(), self.checkpoint, self.held)
+        if self._coming is not None:
+            self._coming = None
+            runs.count_request(self.run.id)
 
     def _await(self) -> None:
         """Wait until a page is stored that was handed over."""
@@ -163,7 +169,7 @@ class _Reading(Turn):
         """Store a page, and the unchanged ones before it. It is handed over when all is known that is needed to ask
         for the page at `after`, as nothing has to be read from PostgreSQL then until that one has come."""
         self._ahead, self._window = None, {}
-        asked = self._asked_ahead(after)
+        asked = self._asked_ahead(after.at, after.since)
         self._unconfirmed.append(fetched)
         page = self._with_unconfirmed()
         not_there_yet = {one.asked.digest for one in (*page.unconfirmed, page)}
@@ -190,26 +196,34 @@ class _Reading(Turn):
     def _what(self) -> tuple[Stream, Progress, Run]:
         return self.stream, self.progress, self.run
 
-    def _may_wait(self, fetched: Fetched, after: Checkpoint) -> bool:
-        """Whether an unchanged page can be confirmed together with the next ones (docs/adr/0041): when it is known
-        already what the next one was, and those that wait are few and came within a moment."""
-        is_soon = time.monotonic() < self._looked_at + limits.CONFIRM_SECONDS
-        if fetched.unchanged is None or not self._window or not is_soon:
+    def _may_wait(self, fetched: Fetched) -> bool:
+        """Whether an unchanged page can be confirmed together with the next ones (docs/adr/0041): the one after it
+        has been asked for."""
+        if fetched.unchanged is None or self._coming is None:
             return False
-        asked = self._asked_ahead(after)
-        known = self._window.pop(asked.digest, None) if asked is not None else None
-        if asked is None or known is None:
-            return False
-        self._ahead = asked, known
+        asked = self._coming.asked
+        self._ahead = asked, self._window.pop(asked.digest)
         self._unconfirmed.append(fetched)
         return True
 
-    def _asked_ahead(self, after: Checkpoint) -> Asked | None:
-        """The request for the page at `after`; None when it cannot be told before the one before it is stored."""
-        if after.at is None or self._reads_between_pages:
+    def _ask_ahead(self, before: Checkpoint, known: Known) -> None:
+        """Ask for the page after one that was known, before that is looked at: most likely it is as it was, and then
+        nothing has to be stored between them. When it is known already what the next one was, that is, and those that
+        wait to be confirmed are few and came within a moment."""
+        is_soon = time.monotonic() < self._looked_at + limits.CONFIRM_SECONDS
+        if not self._window or not is_soon or self.is_late():
+            return
+        asked = self._asked_ahead(pages.position_after(known), before.since)
+        following = self._window.get(asked.digest) if asked is not None else None
+        if asked is not None and following is not None and self._is_as_read(following):
+            self._coming = Coming.of(asked, following)
+
+    def _asked_ahead(self, at: Position | None, since: Any) -> Asked | None:
+        """The request for the page at `at`; None when it cannot be told before the one before it is stored."""
+        if at is None or self._reads_between_pages:
             return None
         try:
-            return self.source.asked(after.at, after.since, None)
+            return self.source.asked(at, since, None)
         except SourceFailed:
             return None  # as will be told when it is asked for
 
@@ -234,24 +248,26 @@ class _Reading(Turn):
         if known and known.run_id == self.run.id and known.reading == before.reading:
             detail = f"Page {before.page + 1} is page {known.number} again: {known.url}"
             raise SourceFailed("pagination_loop", detail)
-        if known and bytes(known.shape) != self.source.shape:
+        if known and not self._is_as_read(known):
             known = None
         answer, requests = self._ask(asked, before, known)
+        if known:
+            self._ask_ahead(before, known)
         if answer.status == 304 and known is not None:
-            return _unchanged(asked, known, requests, answer.received)
+            return pages.unchanged(asked, known, requests, answer.received)
         digest = hashlib.sha256(answer.body).digest()[:16]
         if (
             known
             and bytes(known.digest) == digest
             and self.stream.pagination["type"] != "link_header"
         ):
-            return _unchanged(asked, known, requests, answer.received)
+            return pages.unchanged(asked, known, requests, answer.received)
         return self._understood(asked, before, answer, digest, requests)
 
     def _understood(
         self, asked: Asked, before: Checkpoint, answer: Answer, digest: bytes, requests: int
     ) -> Fetched:
-        steps, packed = Steps(), _packed(answer)
+        steps, packed = Steps(), pages.packed(answer)
         document = asking.document_of(answer)
         page = self.shaped(document, steps)
         if page.count and digest.hex() == before.digest:
@@ -276,8 +292,8 @@ class _Reading(Turn):
             count=page.count,
             requests=requests,
             received=answer.received,
-            etag=_kept(answer.headers.get("etag")),
-            last_modified=_kept(answer.headers.get("last-modified")),
+            etag=pages.validator(answer.headers.get("etag")),
+            last_modified=pages.validator(answer.headers.get("last-modified")),
             shape=self.source.shape,
             digest=digest,
             body_bytes=len(answer.body),
@@ -291,18 +307,29 @@ class _Reading(Turn):
         )
 
     def _ask(self, asked: Asked, before: Checkpoint, known: Known | None) -> tuple[Answer, int]:
-        """The answer and how many requests it took: a token that is refused is fetched anew, once."""
-        conditions = {"etag": known.etag, "last_modified": known.last_modified} if known else {}
+        """The answer and how many requests it took: a token that is refused is fetched anew, once; what was asked
+        ahead may have been in vain."""
+        coming, given = self._coming, conditions(known)
+        if coming is not None and coming.is_for(asked, known):
+            self._coming = None
+            return coming.answer(), 1
         self._wait_for_host()
         try:
-            return asking.ask(asked, **conditions), 1
+            answer = asking.ask(asked, **given)
         except SourceFailed as failure:
             if failure.status != 401 or not self._has_token:
                 raise
+        else:
+            self._coming = None
+            return answer, 1 if coming is None else 2
         self._wait_for_host()
         renewed = self.source.asked(before.at or {}, before.since, self._token(is_refused=True))
         self._request, self._hidden = f"GET {renewed.shown}", self.source.hidden_of(renewed)
-        return asking.ask(renewed, **conditions), 2
+        return asking.ask(renewed, **given), 2
+
+    def _is_as_read(self, known: Known) -> bool:
+        """Whether a page's records are read now as they were then."""
+        return bytes(known.shape) == self.source.shape
 
     @property
     def _has_token(self) -> bool:
@@ -361,30 +388,3 @@ class _Reading(Turn):
 
 
 _FOREVER = 10**9
-_packers = ThreadPoolExecutor(limits.READERS, "packing")
-
-
-def _packed(answer: Answer) -> Callable[[], bytes]:
-    """Waits for the body in gzip's format, into which another thread brings it while this one reads it."""
-    if answer.packed is not None:
-        return partial(bytes, answer.packed)
-    return _packers.submit(gzip.compress, answer.body, 1, mtime=0).result
-
-
-def _unchanged(asked: Asked, known: Known, requests: int, received: int) -> Fetched:
-    return Fetched(
-        asked=asked,
-        after=orjson.loads(known.next or "null"),
-        greatest=known.cursor_value,
-        count=known.record_count,
-        requests=requests,
-        received=received,
-        unchanged=known,
-        digest=bytes(known.digest),
-    )
-
-
-def _kept(validator: str | None) -> str:
-    """A validator to send back as it came, unless it is absurdly long or no header value."""
-    fits = validator and len(validator) <= 1000 and validator.isascii() and validator.isprintable()
-    return validator if validator and fits else ""

@@ -55,6 +55,14 @@ class Turn(ABC):
     def give_up(self) -> None:
         """End a run of which workers keep dying."""
 
+    def may_rest(self) -> bool:
+        """Whether the turn could end here, as nothing has been begun that another turn would do again."""
+        return True
+
+    def is_late(self) -> bool:
+        """Whether the turn has to end."""
+        return closing.is_set() or time.monotonic() >= self.ends_at
+
     def settle(self) -> None:  # noqa: B027 - not all kinds have something to wait for
         """Wait until all that `step` has begun is stored."""
 
@@ -72,8 +80,8 @@ class Turn(ABC):
             self.fail(failure)
 
     def _is_over(self) -> bool:
-        must_rest = closing.is_set() or time.monotonic() >= self.ends_at
-        if must_rest or self.checkpoint.at is None:
+        must_rest = self.is_late() and self.may_rest()
+        if must_rest or self.progress.stop_requested or self.checkpoint.at is None:
             self.settle()
         if self.progress.stop_requested:
             runs.stop(self.progress)
