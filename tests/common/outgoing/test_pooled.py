@@ -278,7 +278,7 @@ def test_tls_is_verified_for_the_name_although_an_address_is_connected_to(
     certificate = self_signed(tmp_path, "good.example")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     resolve_to(monkeypatch, "127.0.0.1")
-    pooled._pools.cache_clear()
+    forget_connections()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     named: list[str] = []
@@ -291,8 +291,14 @@ def test_tls_is_verified_for_the_name_although_an_address_is_connected_to(
             with pytest.raises(pooled.SendFailed, match="TLS"):
                 send("GET", f"https://bad.example:{port}/")
     finally:
-        pooled._pools.cache_clear()
+        forget_connections()
     assert named == ["good.example", "bad.example"]
+
+
+def forget_connections() -> None:
+    """The next ones are made by the certificates that are there then."""
+    pooled._pools.cache_clear()
+    pooled._tls.cache_clear()
 
 
 @contextlib.contextmanager
