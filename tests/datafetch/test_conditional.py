@@ -56,6 +56,31 @@ def test_an_unchanged_source_sends_nothing_and_nothing_is_written(
     assert list(Record.objects.order_by("offset").values()) == before
 
 
+@pytest.mark.parametrize("header", ["ETag", "none"])
+def test_what_was_rejected_of_an_unchanged_page_is_rejected_still(
+    someone: ApiClient, receiver: Receiver, header: str
+) -> None:
+    remote = RemoteApi(receiver, items(7))
+    remote.items[1] = remote.items[5] = {"name": "without a key"}
+    receiver.answer(
+        "/links",
+        lambda request: (
+            with_validators(remote._links(request), request, header)
+            if header == "ETag"
+            else remote._links(request)
+        ),
+    )
+    stream = make_stream(someone, remote.url("/links"), **PAGINATIONS["/links"])
+    first = run(someone, stream)
+    assert (first["records_new"], first["records_rejected"]) == (5, 2)
+
+    for _ in range(2):
+        again = run(someone, stream)
+
+        assert (again["records_new"], again["records_changed"]) == (0, 0)
+        assert (again["records_unchanged"], again["records_rejected"]) == (5, 2)
+
+
 def test_of_several_pages_only_the_changed_one_is_sent(
     someone: ApiClient, receiver: Receiver
 ) -> None:

@@ -138,11 +138,15 @@ def test_of_fewer_pages_it_is_not_believed(
 def test_a_worker_of_the_version_before_makes_it_forgotten(
     someone: ApiClient, remote: Source, stream: Item, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of_before = storing._STORE.replace("datafetch_store_v4", "datafetch_store_v3")
+    arguments = [name for name in storing._ARGUMENTS if name != "page_refused"]
+    given = ", ".join(f"{name} => ${n}" for n, name in enumerate(arguments, 1))
     remote.gone.add(8)
     remote.broken = 5
     with monkeypatch.context() as before:
-        before.setattr(storing, "_STORE", of_before)
+        before.setattr(storing, "_ARGUMENTS", arguments)
+        before.setattr(
+            storing, "_STORE", f"SELECT added, changed, is_to_stop FROM datafetch_store_v3({given})"
+        )
         assert run(someone, stream)["pages"] == 4
     assert whole_pages(stream) is None
     remote.broken = None

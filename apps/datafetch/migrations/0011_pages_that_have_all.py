@@ -3,7 +3,7 @@ from importlib import import_module
 from django.db import migrations, models
 
 # As datafetch_store_v3; and when it stores anything but pages that are as they were, it is not known any more how many
-# pages have all that is there (Progress.whole_pages).
+# pages have all that is there (Progress.whole_pages). A page's row tells how many of its records were rejected.
 STORE = """
 CREATE FUNCTION datafetch_store_v4(
   of_stream uuid, by_lease uuid, of_version integer, of_schema integer, by_run uuid, fetched_by uuid,
@@ -12,7 +12,8 @@ CREATE FUNCTION datafetch_store_v4(
   visited uuid[], in_all integer, in_reading integer, at_number integer,
   following bytea, lease_seconds double precision,
   page_id uuid, page_request bytea, page_url text, page_etag text, page_modified text, page_shape bytea,
-  page_digest bytea, page_body bytea, page_bytes bigint, page_count bigint, page_cursor jsonb, page_next bytea,
+  page_digest bytea, page_body bytea, page_bytes bigint, page_count bigint, page_refused bigint, page_cursor jsonb,
+  page_next bytea,
   OUT added bigint, OUT changed bigint, OUT is_to_stop boolean
 ) LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
@@ -72,16 +73,16 @@ BEGIN
    WHERE id = ANY(visited);
   IF page_id IS NOT NULL THEN
     INSERT INTO datafetch_page (id, stream_id, request, url, run_id, reading, number, visited_at, fetched_at,
-      etag, last_modified, shape, digest, body, body_bytes, record_count, keys, cursor_value, next)
+      etag, last_modified, shape, digest, body, body_bytes, record_count, rejected_count, keys, cursor_value, next)
     VALUES (page_id, of_stream, page_request, page_url, by_run, in_reading, at_number, now(), now(),
       page_etag, page_modified, page_shape, page_digest, page_body, page_bytes, page_count,
-      ARRAY(SELECT hashtextextended(k.key, 0) FROM unnest(keys) k(key)), page_cursor, page_next)
+      page_refused, ARRAY(SELECT hashtextextended(k.key, 0) FROM unnest(keys) k(key)), page_cursor, page_next)
     ON CONFLICT (stream_id, request) DO UPDATE SET (url, run_id, reading, number, visited_at, fetched_at,
-      etag, last_modified, shape, digest, body, body_bytes, record_count, keys, cursor_value, next)
+      etag, last_modified, shape, digest, body, body_bytes, record_count, rejected_count, keys, cursor_value, next)
       = (EXCLUDED.url, EXCLUDED.run_id, EXCLUDED.reading, EXCLUDED.number, EXCLUDED.visited_at,
       EXCLUDED.fetched_at, EXCLUDED.etag, EXCLUDED.last_modified, EXCLUDED.shape, EXCLUDED.digest,
-      EXCLUDED.body, EXCLUDED.body_bytes, EXCLUDED.record_count, EXCLUDED.keys, EXCLUDED.cursor_value,
-      EXCLUDED.next);
+      EXCLUDED.body, EXCLUDED.body_bytes, EXCLUDED.record_count, EXCLUDED.rejected_count, EXCLUDED.keys,
+      EXCLUDED.cursor_value, EXCLUDED.next);
   END IF;
   UPDATE datafetch_progress SET last_offset = last_offset + added + changed,
          record_count = record_count + added, position = following, attempt = 0, claims = 0,
@@ -109,7 +110,7 @@ BEGIN
       of_stream, by_lease, of_version, of_schema, by_run, fetched_by, keys, hashes, datas, requested, received,
       counted, refused, shown, visited, in_all, in_reading, at_number, following, lease_seconds, page_id,
       page_request, page_url, page_etag, page_modified, page_shape, page_digest, page_body, page_bytes, page_count,
-      page_cursor, page_next) s;
+      refused, page_cursor, page_next) s;
 END $$
 """
 
@@ -131,6 +132,13 @@ class Migration(migrations.Migration):
             field=models.PositiveIntegerField(
                 help_text="How many pages have all that is there, as a run has found; null since another was stored.",
                 null=True,
+            ),
+        ),
+        migrations.AddField(
+            model_name="page",
+            name="rejected_count",
+            field=models.PositiveIntegerField(
+                db_default=0, help_text="Of these, the rejected ones."
             ),
         ),
         migrations.RunSQL(STORE, "DROP FUNCTION datafetch_store_v4"),

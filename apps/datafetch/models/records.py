@@ -47,6 +47,9 @@ class Page(models.Model):
     body = models.BinaryField(null=True, help_text="In gzip's format; null when trimmed.")
     body_bytes = models.BigIntegerField(help_text="Of the body, unpacked.")
     record_count = models.PositiveIntegerField()
+    rejected_count = models.PositiveIntegerField(
+        db_default=0, help_text="Of these, the rejected ones."
+    )
     keys = ArrayField(
         models.BigIntegerField(), help_text="Of each record's key, its hashtextextended."
     )

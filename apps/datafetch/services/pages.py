@@ -33,6 +33,7 @@ def unchanged(asked: Asked, known: Known, requests: int, received: int) -> Fetch
         count=known.record_count,
         requests=requests,
         received=received,
+        rejected=known.rejected_count,
         unchanged=known,
         digest=bytes(known.digest),
     )

@@ -37,7 +37,8 @@ _ARGUMENTS = (
     *("requested", "received", "counted", "refused", "shown"),
     *("visited", "in_all", "in_reading", "at_number", "following", "lease_seconds"),
     *("page_id", "page_request", "page_url", "page_etag", "page_modified", "page_shape"),
-    *("page_digest", "page_body", "page_bytes", "page_count", "page_cursor", "page_next"),
+    *("page_digest", "page_body", "page_bytes", "page_count", "page_refused"),
+    *("page_cursor", "page_next"),
 )
 _GIVEN = ", ".join(f"{name} => ${n}" for n, name in enumerate(_ARGUMENTS, 1))
 _STORE = f"SELECT added, changed, is_to_stop FROM datafetch_store_v4({_GIVEN})"  # noqa: S608 - names of ours
@@ -45,7 +46,7 @@ _LEASE_LOST, _CONFIGURATION_CHANGED = "TP001", "TP002"  # the states of its erro
 
 _SELECT_KNOWN = """
 SELECT p.id, p.run_id, p.reading, p.number, p.url, p.etag, p.last_modified, p.shape, p.digest, p.record_count,
-       p.cursor_value, p.next
+       p.rejected_count, p.cursor_value, p.next
 """
 # What is known of a request, and whether the run goes on as it is, for this worker.
 _KNOWN_NEXT = f"""{_SELECT_KNOWN}, g.id IS NOT NULL
@@ -77,6 +78,7 @@ class Known(NamedTuple):
     shape: bytes
     digest: bytes
     record_count: int
+    rejected_count: int
     cursor_value: Any
     next: str | None
 
@@ -249,7 +251,7 @@ def _statement(
         "requested": sum(one.requests for one in all_of_it),
         "received": sum(one.received for one in all_of_it),
         "counted": sum(one.count for one in all_of_it),
-        "refused": fetched.rejected,
+        "refused": sum(one.rejected for one in all_of_it),
         "shown": orjson.dumps(after.shown()).decode(),
         "visited": [one.unchanged.id for one in all_of_it if one.unchanged] or None,
         "in_all": len(all_of_it),
@@ -276,6 +278,7 @@ def _kept(fetched: Fetched) -> dict[str, Any]:
         "page_body": fetched.packed(),
         "page_bytes": fetched.body_bytes,
         "page_count": fetched.count,
+        "page_refused": fetched.rejected,
         "page_cursor": orjson.dumps(fetched.greatest).decode(),
         "page_next": _encrypted(Page, "next", orjson.dumps(fetched.after).decode()),
     }
