@@ -202,7 +202,10 @@ def test_a_failure_counts_what_was_asked_for_in_vain(
     assert ended["requests"] == 31
 
 
-@pytest.mark.parametrize("killed_at", [2, 18, 19, 30, PAGES])
+@pytest.mark.parametrize(
+    "killed_at",
+    [18, *(pytest.param(page, marks=pytest.mark.slow) for page in (2, 19, 30, PAGES))],
+)
 def test_whoever_is_killed_has_some_fetched_again_and_nothing_doubled(
     someone: ApiClient,
     remote: Source,
