@@ -15,15 +15,20 @@ LOG = "BENCH_FIGURES"
 
 
 class Figure(NamedTuple):
-    """One thing measured once. `limit` is what the same run showed to be possible, in the same unit."""
+    """One thing measured once. `limit` is what the same run showed to be possible, in the same unit. Of one that was
+    measured several times, `ratios` are those of each time."""
 
     case: str
     value: float
     unit: str
     limit: float | None = None
+    ratios: Sequence[float] = ()
 
     @property
     def ratio(self) -> float | None:
+        """To the limit of the same minute: the median of them, where there are several."""
+        if self.ratios:
+            return statistics.median(self.ratios)
         return self.value / self.limit if self.limit else None
 
     @property
@@ -62,7 +67,7 @@ def read(log: Path) -> list[Figure]:
 
 
 def medians(figures: Sequence[Figure]) -> list[Figure]:
-    """Of what was measured several times; the ratio is that of the medians."""
+    """Of what was measured several times."""
     by_case: dict[str, list[Figure]] = defaultdict(list)
     for figure in figures:
         by_case[figure.case].append(figure)
@@ -74,6 +79,7 @@ def _median(several: Sequence[Figure]) -> Figure:
     return several[0]._replace(
         value=statistics.median(one.value for one in several),
         limit=statistics.median(limits) if limits else None,
+        ratios=[one.ratio for one in several if one.ratio is not None],
     )
 
 

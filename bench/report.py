@@ -19,9 +19,15 @@ def tables(figures: Mapping[str, Sequence[Figure]]) -> Iterator[str]:
     """Markdown, a table for each case."""
     for name, several in figures.items():
         yield from ("", f"**{name}**", "", "| | ours | limit | ratio |", "|---|---|---|---|")
-        for case, value, unit, limit in several:
-            beside = f"{shown(limit)} | {value / limit:.2f}" if limit else "|"
-            yield f"| {case} | {shown(value)} {unit} | {beside} |"
+        for figure in several:
+            beside = f"{shown(figure.limit)} | {ratio(figure)}" if figure.limit else "|"
+            yield f"| {figure.case} | {shown(figure.value)} {figure.unit} | {beside} |"
+
+
+def ratio(figure: Figure) -> str:
+    """The one of all rounds and, of several, the least and the greatest."""
+    span = f" ({min(figure.ratios):.2f} to {max(figure.ratios):.2f})"
+    return f"{figure.ratio:.2f}{span if len(figure.ratios) > 1 else ''}"
 
 
 def write(
