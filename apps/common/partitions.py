@@ -1,7 +1,8 @@
 """Tables that grow without end: partitioned by week on their UUIDv7 id, dropped when kept long enough.
 
 A model names its retention with `register`; its migration uses `CreatePartitionedModel`. A DEFAULT partition takes what
-no week holds, so that a wrong clock refuses nothing. Weeks, not days: few enough that planning a query over all of them stays cheap.
+no week holds, so that a wrong clock refuses nothing. Weeks, not days: few enough that planning a query over all of them
+stays cheap.
 """
 
 from datetime import UTC, datetime, timedelta
