@@ -1570,6 +1570,32 @@ END $$;
 
 INSERT INTO "django_migrations" ("app", "name", "applied") VALUES ('events', '0002_rounds', now()) RETURNING "django_migrations"."id";
 
+CREATE OR REPLACE FUNCTION events_take(of_consumer text, most integer)
+RETURNS SETOF events_event LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+  after bigint;
+  upto bigint;
+BEGIN
+  SELECT c.position INTO after FROM events_consumer c
+   WHERE c.name = of_consumer AND (c.retry_at IS NULL OR c.retry_at <= now())
+     FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  SELECT max(e.position) INTO upto FROM (
+    SELECT e.position FROM events_event e WHERE e.position > after ORDER BY e.position LIMIT most) e;
+  IF upto IS NULL THEN
+    RETURN;
+  END IF;
+  RETURN QUERY SELECT * FROM events_event e
+                WHERE e.position > after AND e.position <= upto ORDER BY e.position;
+  UPDATE events_consumer c SET position = upto, failures = 0, error = '', retry_at = NULL
+   WHERE c.name = of_consumer;
+END $$;
+
+INSERT INTO "django_migrations" ("app", "name", "applied") VALUES ('events', '0003_take_what_is_given', now()) RETURNING "django_migrations"."id";
+
 CREATE TABLE "orders_product" ("id" uuid NOT NULL PRIMARY KEY, "sku" varchar(100) NOT NULL, "name" varchar(200) NOT NULL, "price" bigint NOT NULL, "currency" varchar(3) NOT NULL, "is_active" boolean NOT NULL, "version" integer NOT NULL CHECK ("version" >= 0), "created_at" timestamp with time zone DEFAULT (STATEMENT_TIMESTAMP()) NOT NULL, "updated_at" timestamp with time zone DEFAULT (STATEMENT_TIMESTAMP()) NOT NULL, "account_id" uuid NOT NULL);
 
 CREATE TABLE "orders_order" ("id" uuid NOT NULL PRIMARY KEY, "number" bigint NOT NULL UNIQUE, "external_id" varchar(100) NULL, "customer_id" varchar(100) NOT NULL, "status" varchar(20) NOT NULL, "currency" varchar(3) NOT NULL, "total" bigint NOT NULL, "shipping_address" jsonb NULL, "metadata" jsonb NOT NULL, "tracking_company" varchar(100) NULL, "tracking_number" varchar(200) NULL, "tracking_link" varchar(2000) NULL, "reservation_expires_at" timestamp with time zone NULL, "version" integer NOT NULL CHECK ("version" >= 0), "created_at" timestamp with time zone NOT NULL, "updated_at" timestamp with time zone NOT NULL, "deleted_at" timestamp with time zone NULL, "account_id" uuid NOT NULL);

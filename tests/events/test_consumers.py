@@ -8,15 +8,18 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db import transaction
 from django.db.models.functions import Now
 
 from apps.accounts.models import Account
 from apps.common import clock
+from apps.common.ids import uuid7
 from apps.events import dispatch as dispatcher
-from apps.events.dispatch import HANDLE_BATCH, advance, dispatch, skip, stamp
+from apps.events.dispatch import HANDLE_BATCH, STAMP_BATCH, advance, dispatch, skip, stamp
 from apps.events.models import Consumer, Event
+from apps.events.publishing import publish_all
 from apps.events.subscriptions import _subscriptions, subscribe, subscriptions
-from tests.events.conftest import Subscribe, collecting, happen
+from tests.events.conftest import Subscribe, collecting, drafted, happen
 from tests.support import background, concurrently, holding, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,6 +112,32 @@ def test_who_is_waited_for_comes_first(subscribed: Subscribe) -> None:
     del _subscriptions["tests.first"]
 
     assert came == ["first", "usual"]
+
+
+def test_a_cursor_never_passes_what_is_stamped_while_events_are_taken() -> None:
+    """The more there is to take the longer it takes, and the more is stamped meanwhile."""
+    Consumer.objects.create(pk="tests.one")
+    account_id = uuid7()
+    with transaction.atomic():
+        publish_all([drafted(account_id) for _ in range(STAMP_BATCH * 8)])
+    while stamp():
+        pass
+    taken: list[list[int]] = []
+
+    def take() -> None:
+        for _ in range(10):
+            Consumer.objects.update(position=0)
+            given = Event.objects.raw("SELECT * FROM events_take('tests.one', 1000000)")
+            taken.append([event.position or 0 for event in given] + [consumer().position])
+
+    with background(take) as taking:
+        while not taking.done():
+            happen(account_id)
+            stamp()
+
+    assert len({len(each) for each in taken}) > 1, "nothing was stamped meanwhile"
+    for *given, position in taken:
+        assert given == list(range(1, position + 1))
 
 
 def test_a_new_handler_starts_at_the_beginning(subscribed: Subscribe) -> None:
