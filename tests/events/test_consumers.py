@@ -20,7 +20,7 @@ from apps.events.models import Consumer, Event
 from apps.events.publishing import publish_all
 from apps.events.subscriptions import _subscriptions, subscribe, subscriptions
 from tests.events.conftest import Subscribe, collecting, drafted, happen
-from tests.support import background, concurrently, holding, wait_until
+from tests.support import background, concurrently, holding, stopped_while_reading, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -138,6 +138,29 @@ def test_a_cursor_never_passes_what_is_stamped_while_events_are_taken() -> None:
     assert len({len(each) for each in taken}) > 1, "nothing was stamped meanwhile"
     for *given, position in taken:
         assert given == list(range(1, position + 1))
+
+
+@pytest.mark.parametrize("cursor", ["new", "failing until then"])
+def test_nobody_is_moved_past_what_was_not_looked_at_for_him(cursor: str) -> None:
+    """He was not among those whose next events were read, but is when it is judged who wants none."""
+    Consumer.objects.create(pk="tests.others")
+    if cursor != "new":
+        Consumer.objects.create(pk="tests.one", failures=1)
+    happen(type="test.wanted")
+    stamp()
+    Consumer.objects.filter(pk="tests.others").update(position=1)
+    for _ in range(2):
+        happen(type="test.other")
+    stamp()
+
+    with stopped_while_reading(
+        "events_event",
+        "position > 1",
+        "SELECT events_round(500, 100, '{tests.one,tests.others}', '{test.wanted,test.wanted}')",
+    ):
+        Consumer.objects.update_or_create(pk="tests.one", defaults={"failures": 0})
+
+    assert (consumer().position, consumer("tests.others").position) == (0, 3)
 
 
 def test_a_new_handler_starts_at_the_beginning(subscribed: Subscribe) -> None:

@@ -4,6 +4,7 @@ from tests.support.api import ApiClient
 from tests.support.concurrency import background, concurrently, holding, somebody_waits_for_a_lock
 from tests.support.jobs import run_jobs
 from tests.support.receiver import Answer, Received, Receiver
+from tests.support.stopping import stopped_while_reading
 from tests.support.tables import table_of
 from tests.support.waiting import wait_until
 
@@ -17,6 +18,7 @@ __all__ = [
     "holding",
     "run_jobs",
     "somebody_waits_for_a_lock",
+    "stopped_while_reading",
     "table_of",
     "wait_until",
 ]
