@@ -17,6 +17,7 @@ from prometheus_client import Counter, Histogram
 
 from apps.common.actor import system
 from apps.common.ids import uuid7
+from apps.webhooks.backlog import settle
 from apps.webhooks.durability import UNAWAITED
 from apps.webhooks.enums import DeliveryStatus, DisabledReason, Reason
 from apps.webhooks.judging import note
@@ -54,13 +55,21 @@ FOLLOW = """
 # a few. Outcomes travel as one JSON text: a list of Python arrays costs five times as much to pass.
 _RECORD = f"SELECT recorded.* FROM {UNAWAITED}, webhooks_record_v2(%s, %s) recorded"  # noqa: S608 - made of constants
 
+# What has been enabled since it was looked at has owed anew all that was parked until then: what would be parked
+# only now would stay so. It is left to be claimed again when its lease ends.
 _DISMISS = f"""
 WITH dismissed AS MATERIALIZED (
   SELECT * FROM unnest(%(ids)s::uuid[], %(leases)s::uuid[], %(statuses)s::text[], %(reasons)s::text[])
     AS o(id, lease_id, status, reason)
+), disabled AS MATERIALIZED (
+  SELECT e.id FROM webhooks_endpoint e
+   WHERE e.status = 'disabled'
+     AND e.id IN (SELECT d.endpoint_id FROM webhooks_due d WHERE d.id = ANY(%(ids)s))
+   ORDER BY e.id FOR SHARE OF e
 ), rested AS (
   DELETE FROM webhooks_due d USING dismissed o
    WHERE d.id = ANY(%(ids)s) AND d.id = o.id AND d.lease_id = o.lease_id
+     AND (o.reason <> 'endpoint_disabled' OR d.endpoint_id IN (SELECT id FROM disabled))
   RETURNING d.id, d.endpoint_id, d.order_key
 ), followed AS (
   {FOLLOW}
@@ -140,9 +149,11 @@ def _record_with_consequences(
         ]
     )
     for endpoint_id, url in sorted(gone.items()):
-        disable_endpoint(
+        is_gone = disable_endpoint(
             endpoint_id=endpoint_id, reason=DisabledReason.GONE, actor=system(DELIVER), while_at=url
         )
+        if not is_gone:
+            settle(endpoint_id)  # what was parked by that answer: it is elsewhere now, or deleted
     return recorded
 
 

@@ -1,23 +1,36 @@
 """What an endpoint is owed follows it: when it is gone, disabled, enabled, edited or deleted, and when its account
 may not see an event any more."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from apps.common.actor import system
 from apps.common.ids import uuid7
 from apps.events.channels import channel_of, join, leave
 from apps.events.models import Event
 from apps.webhooks import services
 from apps.webhooks.delivering import delivering
+from apps.webhooks.enums import DisabledReason
 from apps.webhooks.models import Attempt, Delivery, Due, Endpoint
+from apps.webhooks.outcomes import dismiss
+from apps.webhooks.preparing import prepare
 from tests.conftest import MakeAccount, MakeClient
-from tests.support import Answer, Receiver
+from tests.support import Answer, Receiver, background, somebody_waits_for_a_lock, wait_until
+from tests.support.concurrency import TIMEOUT_SECONDS
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent
-from tests.webhooks.situations import dispatch_slowly, make_due, only_delivery
+from tests.webhooks.situations import (
+    dispatch_slowly,
+    expire_leases,
+    make_due,
+    only_delivery,
+    take,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,6 +105,39 @@ def test_gone_from_an_address_that_was_changed_meanwhile_disables_nothing(
 
     endpoint.refresh_from_db()
     assert endpoint.status == "enabled"
+    send()
+    assert len(receiver.at("/new")) == 1
+    assert only_delivery().status == "delivered"
+
+
+def test_what_is_not_sent_because_of_an_endpoint_that_is_just_enabled_is_sent_later(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send
+) -> None:
+    endpoint = make_endpoint(receiver.url())
+    publish_event(endpoint.account)
+    dispatch_slowly()
+    claimed = take()
+    services.disable_endpoint(
+        endpoint_id=endpoint.id, reason=DisabledReason.FAILURES, actor=system("tests")
+    )
+    _, dismissals = prepare(claimed, 0.0)
+    assert [one.reason for one in dismissals] == ["endpoint_disabled"]
+    is_enabled = threading.Event()
+
+    def dismiss_meanwhile() -> None:
+        assert is_enabled.wait(TIMEOUT_SECONDS)
+        dismiss(dismissals)
+
+    with background(dismiss_meanwhile), transaction.atomic():
+        services.enable_endpoint(
+            account_id=endpoint.account_id, endpoint_id=endpoint.id, actor=system("tests")
+        )
+        is_enabled.set()
+        wait_until(somebody_waits_for_a_lock)
+
+    expire_leases()
+    send()
+    assert only_delivery().status == "delivered"
 
 
 def test_each_attempt_goes_to_the_url_of_now(
