@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 
 from apps.deals.models import Bid, DealHistory, Invoice
@@ -25,7 +26,7 @@ from tests.deals.support import (
     step,
     types,
 )
-from tests.support import ApiClient
+from tests.support import ApiClient, wait_until
 
 
 def test_bid_is_answered_as_it_is_read_afterwards(bidder: ApiClient, deals: Deals) -> None:
@@ -376,6 +377,30 @@ def test_bids_expire(seller: ApiClient, bidder: ApiClient, rival: ApiClient, dea
     assert (status_of(bidder, bid), status_of(rival, lasting)) == ("expired", "active")
     assert types(bid["id"]) == ["bid.placed", "bid.expired"]
     assert seen(seller, deal)["best_bid"] == 7_000
+
+
+def test_a_bid_whose_time_runs_out_while_others_expire_expires_later(
+    bidder: ApiClient, rival: ApiClient, deals: Deals
+) -> None:
+    deal = deals()
+    first, second = (
+        place(one, deal, 8_000, expires_at="2100-01-01T00:00:00Z") for one in (bidder, rival)
+    )
+    Bid.objects.filter(pk=first["id"]).update(expires_at=Now())
+    soon = Bid.objects.filter(pk=second["id"])
+    soon.update(expires_at=Now() + timedelta(seconds=1))
+
+    def in_time(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith('UPDATE "deals_bid"'):
+            wait_until(soon.filter(expires_at__lt=Now()).exists)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(in_time):
+        expired = expire_bids()
+    expired += expire_bids()
+
+    assert expired == 2
+    assert types(second["id"]) == ["bid.placed", "bid.expired"]
 
 
 def test_expired_counter_cannot_be_taken(

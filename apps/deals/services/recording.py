@@ -95,9 +95,9 @@ def end_bids(
     Set-wise, with an event for each. Returns how many; how the deal stands then is for the caller to
     find out (`standings.restand`), unless it closes the deal.
     """
-    rows = deal.bids.filter(which, status__in=sources_of(target, party))
-    bids = list(rows)
-    # The deal's lock keeps these the same rows.
+    bids = list(deal.bids.filter(which, status__in=sources_of(target, party)))
+    # These, not those that are `which` by now: the deal's lock does not stop the time.
+    rows = deal.bids.filter(pk__in=[bid.pk for bid in bids])
     rows.update(status=target, decided_by=actor.as_json(), updated_at=at, version=F("version") + 1)
     for bid in bids:
         _move(bid, target, actor, at)
