@@ -1,12 +1,15 @@
 """What a run did not find any more, and the runs that need not look for it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from django.db import connections
 from django.db.models import F
+from django.db.models.functions import Now
 
-from apps.datafetch.models import Progress, Record
+from apps.datafetch.models import PAGES_KEPT, Page, Progress, Record
 from apps.datafetch.services import storing
+from apps.datafetch.services.trimming import trim
 from tests.datafetch.support import (
     PAGINATIONS,
     Item,
@@ -34,11 +37,13 @@ class Source(RemoteApi):
         super().__init__(receiver, items(PAGES * SIZE), SIZE)
         self.gone: set[int] = set()
         self.broken: int | None = None
+        self.meanwhile: Callable[[int], object] = lambda page: None
         receiver.answer("/links", self._answer)
 
     def _answer(self, request: Received) -> Answer:
         start = int(query_of(request).get("start", 0))
         end = start + SIZE
+        self.meanwhile(start // SIZE + 1)
         if self.broken == start // SIZE + 1:
             return Answer(404)
         found = [one for one in self.items[start:end] if one["id"] not in self.gone]
@@ -66,6 +71,13 @@ def stream(someone: ApiClient, remote: Source) -> Iterator[Item]:
 
 def whole_pages(stream: Item) -> int | None:
     return Progress.objects.get(pk=stream["id"]).whole_pages
+
+
+def forget_pages() -> None:
+    """As if the last run had been long ago, and old pages were just trimmed."""
+    Page.objects.filter(number=2).update(visited_at=Now() - PAGES_KEPT)
+    trim()
+    connections.close_all()
 
 
 def stray(stream: Item) -> None:
@@ -98,6 +110,19 @@ def test_pages_that_had_all_and_are_as_they_were_have_all(
     Progress.objects.filter(pk=stream["id"]).update(whole_pages=None)
     assert run(someone, stream)["records_deleted"] == 1
     assert whole_pages(stream) == PAGES
+
+
+def test_what_is_known_of_a_page_is_forgotten_while_it_is_asked_for(
+    someone: ApiClient, remote: Source, stream: Item
+) -> None:
+    """What it had is there all the same, and is not looked for on the other pages alone."""
+    remote.items[0]["name"] = "another"
+    remote.meanwhile = lambda page: forget_pages() if page == 2 else None
+
+    ended = run(someone, stream)
+
+    assert (ended["status"], ended["records_deleted"]) == ("succeeded", 0)
+    assert (ended["records_changed"], ended["pages"]) == (1, PAGES)
 
 
 def test_what_vanished_from_a_page_is_deleted(

@@ -1,6 +1,7 @@
 """A page, its records and the checkpoint after it: one transaction, or nothing of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -62,7 +63,7 @@ _KNOWN_AFTER = f"""{_SELECT_KNOWN}, p.request
 
 
 class ConfigurationChanged(Exception):
-    """The stream was edited while its page was fetched: the run reads it anew."""
+    """The stream was edited, or what was known of its page forgotten, while that was fetched: the run reads it anew."""
 
 
 class Known(NamedTuple):
@@ -156,7 +157,8 @@ def store(
     form, shape = fetched.form, fetched.form_shape
     if fetched.records and not held.has_room(newest, form, shape):
         newest = schemas.keep(stream, progress, run, form, shape, held)
-    answer(*_statement(stream, progress, run, fetched, after, newest))
+    with _told():
+        answer(*_statement(stream, progress, run, fetched, after, newest))
     if fetched.kept_by is not None:
         # What was stored from it is not what it was read by any more: should that come back, it is read once more.
         Page.objects.filter(stream=stream, request=fetched.asked.digest).update(shape=b"")
@@ -202,8 +204,16 @@ def hand_over(
 
 def settle(progress: Progress, handed: Handed) -> None:
     """Wait until a page is stored that was handed over; raises what `store` does."""
-    try:
+    with _told():
         *_, progress.stop_requested = handed.answer()
+    progress.attempt = progress.claims = 0
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the function that stores refuses, by our names."""
+    try:
+        yield
     except DatabaseError as error:
         state = getattr(getattr(error.__cause__, "diag", None), "sqlstate", None)
         if state == _LEASE_LOST:
@@ -211,7 +221,6 @@ def settle(progress: Progress, handed: Handed) -> None:
         if state == _CONFIGURATION_CHANGED:
             raise ConfigurationChanged from error
         raise
-    progress.attempt = progress.claims = 0
 
 
 def _locked(stream: Stream, progress: Progress) -> int | None:
