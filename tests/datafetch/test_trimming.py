@@ -1,14 +1,18 @@
 """What streams fetched stays within bounds, and what is there at present stays."""
 
+import threading
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Now
 
 from apps.datafetch.models import PAGES_KEPT, RAW_KEPT, VERSIONS_KEPT, Page, Record, Rejected
 from apps.datafetch.tasks import trim
 from tests.datafetch.support import RemoteApi, items, make_stream, present, records, run
-from tests.support import ApiClient, Receiver
+from tests.support import ApiClient, Receiver, background, somebody_waits_for_a_lock, wait_until
+from tests.support.concurrency import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -57,3 +61,22 @@ def test_raw_bodies_go_first_and_pages_that_nobody_visits_later(
     trim()
     assert not Page.objects.exists()
     assert run(someone, stream)["records_unchanged"] == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_body_that_just_comes_anew_is_kept(someone: ApiClient, receiver: Receiver) -> None:
+    stream = make_stream(someone, RemoteApi(receiver, items(3)).url("/all"))
+    run(someone, stream)
+    let_pass(RAW_KEPT + timedelta(hours=1))
+    has_come = threading.Event()
+
+    def trim_meanwhile() -> None:
+        assert has_come.wait(TIMEOUT_SECONDS)
+        trim()
+
+    with background(trim_meanwhile), transaction.atomic():
+        Page.objects.update(fetched_at=Now())
+        has_come.set()
+        wait_until(somebody_waits_for_a_lock)
+
+    assert Page.objects.get().body is not None

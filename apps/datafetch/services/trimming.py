@@ -37,7 +37,8 @@ def trim() -> bool:
     True when more may be left.
     """
     old_bodies = Page.objects.filter(body__isnull=False, fetched_at__lt=Now() - RAW_KEPT)
-    emptied = Page.objects.filter(pk__in=old_bodies.values("pk")[:BATCH]).update(body=None)
+    # Of those that are old still: one may just be fetched anew.
+    emptied = old_bodies.filter(pk__in=old_bodies.values("pk")[:BATCH]).update(body=None)
     deleted = [
         _execute(_TRIM_VERSIONS, [VERSIONS_KEPT, BATCH]),
         _delete_some(Page.objects.filter(visited_at__lt=Now() - PAGES_KEPT)),
