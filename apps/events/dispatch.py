@@ -177,22 +177,23 @@ def _enrol(subscription: Subscription) -> bool:
 
 def _advance_singly(subscription: Subscription) -> bool:
     for _ in range(HANDLE_BATCH):
+        before = Consumer.objects.get(pk=subscription.name)
         try:
             with transaction.atomic():
                 if not _handle_batch(subscription, 1):
                     return False
         except Exception as error:
-            _note_failure(subscription, error)
+            _note_failure(before, error)
             return False
     return True
 
 
-def _note_failure(subscription: Subscription, error: Exception) -> None:
-    handler_failures.labels(subscription.name).inc()
-    log.error("handler_failed", consumer=subscription.name, exc_info=error)
-    consumer = Consumer.objects.get(pk=subscription.name)
-    seconds = min(2 ** min(consumer.failures, 20), MAX_BACKOFF_SECONDS)
-    Consumer.objects.filter(pk=consumer.pk, position=consumer.position).update(
+def _note_failure(before: Consumer, error: Exception) -> None:
+    """Unless another has moved it on since: then the failure has passed."""
+    handler_failures.labels(before.name).inc()
+    log.error("handler_failed", consumer=before.name, exc_info=error)
+    seconds = min(2 ** min(before.failures, 20), MAX_BACKOFF_SECONDS)
+    Consumer.objects.filter(pk=before.pk, position=before.position).update(
         failures=F("failures") + 1,
         error=repr(error)[:2000],
         retry_at=Now() + timedelta(seconds=seconds),

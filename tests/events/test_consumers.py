@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from apps.accounts.models import Account
@@ -242,6 +243,33 @@ def test_a_failing_handler_is_tried_again_later_and_later(subscribed: Subscribe)
     Consumer.objects.update(failures=1000, retry_at=None)
     dispatch()
     assert consumer().retry_at < clock.now() + timedelta(seconds=301)  # type: ignore[operator]
+
+
+def test_a_failure_is_not_noted_of_whom_another_has_moved_on_meanwhile(
+    subscribed: Subscribe,
+) -> None:
+    calls: list[int] = []
+
+    def fail_twice(events: Sequence[Event]) -> None:
+        calls.append(len(events))
+        if len(calls) <= 2:  # all of them, and then the first alone
+            raise RuntimeError
+
+    def let_another_go_on(execute: Any, sql: str, *rest: Any) -> Any:
+        if len(calls) == 2 and '"events_consumer"' in sql:
+            concurrently(1, lambda _: dispatch())
+        return execute(sql, *rest)
+
+    subscribed(fail_twice)
+    Consumer.objects.create(pk="tests.one")
+    for _ in range(3):
+        happen()
+
+    with connection.execute_wrapper(let_another_go_on):
+        dispatch()
+
+    assert calls == [3, 1, 3]
+    assert (consumer().position, consumer().failures, consumer().error) == (3, 0, "")
 
 
 def test_a_handler_that_works_again_goes_on_and_forgets_its_failures(
