@@ -131,7 +131,10 @@ class Receiver:
         def arrived() -> list[Received]:
             return self.requests if path is None else self.at(path)
 
-        wait_until(lambda: len(arrived()) >= n, seconds=seconds, what=f"{n} requests")
+        try:
+            wait_until(lambda: len(arrived()) >= n, seconds=seconds, what=f"{n} requests")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {len(arrived())} have come") from None
         return arrived()
 
     def _take(self, request: Received) -> Answer:
