@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import structlog
-from django.db import OperationalError, connection
+from django.db import DatabaseError, OperationalError, connection
 from psycopg import errors as pg
 
 P = ParamSpec("P")
@@ -18,6 +18,13 @@ MAX_ATTEMPTS = 3
 PAUSE_SECONDS = (0.01, 0.03)
 
 log = structlog.get_logger(__name__)
+
+
+def is_undone(error: DatabaseError) -> bool:
+    """Whether what failed, outside a transaction, has certainly left nothing behind: a connection that is lost may be lost
+    after the commit."""
+    ended = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable)
+    return isinstance(error.__cause__, ended) or not isinstance(error, OperationalError)
 
 
 def retried(service: Callable[P, T]) -> Callable[P, T]:

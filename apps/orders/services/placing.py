@@ -1,8 +1,8 @@
 """Placing an order: two calls of the database, however many items it has, or one.
 
 The first reads what the order names, unless this process remembers that; ids, event and answer are then made
-here; the second decides and writes. Both are functions of the database: migrations/0011_placing.sql and
-0012_posting.sql.
+here; the second decides and writes, together for orders that come at the same time (docs/adr/0047). They are
+functions of the database: migrations/0011_placing.sql, 0012_posting.sql and 0014_posting_together.sql.
 """
 
 import secrets
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
+from django.db import DatabaseError
 
 from apps.common import wakeups
 from apps.common.actor import Actor
@@ -22,7 +23,8 @@ from apps.common.idempotency import KEPT_SECONDS, Retryable, in_flight
 from apps.common.ids import uuid7
 from apps.common.models import IdempotencyKey
 from apps.common.postgresql.prepared import prepared_cursor
-from apps.common.retries import retried
+from apps.common.retries import is_undone, retried
+from apps.common.together import Together
 from apps.events.publishing import DISPATCH
 from apps.orders.errors import OrderInvalid
 from apps.orders.services.asked import reservation_end
@@ -30,6 +32,16 @@ from apps.orders.services.building import Catalogue, NewOrder, Placed, build, do
 from apps.orders.services.remembered import recall, remember
 
 MAX_ATTEMPTS = 4
+
+# Orders of as many requests at most are written together.
+MOST_TOGETHER = 16
+
+_POST = (
+    "SELECT outcome, available::text, id, number, at, status, fingerprint, body, location"
+    " FROM orders_post_v1($1, $2, $3, $4, $5, $6, $7, $8)"
+)
+_POST_SOON = _POST.replace("orders_post_v1", "orders_post_soon_v1")
+_POST_TOGETHER = "SELECT ids, numbers, ats FROM orders_post_together_v1($1, $2)"
 
 # From here on for 1,100 years: times that stand in for the one that is not known yet.
 _FAR = datetime(2100, 1, 1, tzinfo=UTC)
@@ -59,7 +71,20 @@ class _Written(NamedTuple):
     id: UUID
     number: int
     at: datetime
-    answer: list[Any]
+    answer: Sequence[Any] = ()
+    is_first: bool = True  # of those that were written together
+
+
+class _Posting(NamedTuple):
+    """What `orders_post_v1` is called with: first the stand-ins for what it gives."""
+
+    id: str
+    change_id: str
+    number: str
+    at: str
+    until: str
+    minutes: str
+    documents: str
 
 
 @retried
@@ -81,7 +106,8 @@ def place_order(
             placed = _build(account_id, wanted, read)
         written = _write(placed, actor, retry)
         if written.outcome == "placed":
-            wakeups.wake(DISPATCH)
+            if written.is_first:
+                wakeups.wake(DISPATCH)
             return _given(placed, written)
         if written.outcome == "in_flight":
             raise in_flight()
@@ -155,25 +181,54 @@ def _write(placed: Placed, actor: Actor, retry: Retry | None) -> _Written:
         body = answer.pop("body")
         content["answer"] = {"id": uuid7(), "lock_name": retry.asked.lock_name, **answer}
     order = placed.order
-    arguments = [
-        b"\x1f".join((orjson.dumps(content), payload, body)).decode(),
+    posting = _Posting(
         str(order.id),
         str(content["change_id"]),
         str(order.number),
         _without_zone(order.created_at),
         _without_zone(order.reservation_expires_at),
-        order.storefront.reservation_minutes,
-        KEPT_SECONDS,
-    ]
+        str(order.storefront.reservation_minutes or ""),
+        b"\x1f".join((orjson.dumps(content), payload, body)).decode(),
+    )
+    return _together.ask(posting) or _post(posting)
+
+
+def _post_some(postings: Sequence[_Posting]) -> Sequence[_Written | None]:
+    """What became of orders that came at the same time: None for each when they must be posted one by one, for
+    they get in the way of each other, or something else stands in the way of all."""
+    try:
+        return [_post(postings[0], _POST_SOON)] if len(postings) == 1 else _post_together(postings)
+    except DatabaseError as error:
+        if not is_undone(error):
+            raise
+        return [None] * len(postings)
+
+
+def _post_together(postings: Sequence[_Posting]) -> Sequence[_Written | None]:
     with prepared_cursor() as cursor:
         cursor.execute(
-            "SELECT outcome, available::text, id, number, at, status, fingerprint, body, location"
-            " FROM orders_post_v1($1, $2, $3, $4, $5, $6, $7, $8)",
-            arguments,
+            _POST_TOGETHER,
+            ["\x1e".join("\x1f".join(posting) for posting in postings), KEPT_SECONDS],
         )
+        given = cursor.fetchone()
+    if given[0] is None:
+        return [None] * len(postings)
+    return [
+        _Written("placed", None, order_id, number, at, is_first=not index)
+        for index, (order_id, number, at) in enumerate(zip(*given, strict=True))
+    ]
+
+
+def _post(posting: _Posting, statement: str = _POST) -> _Written:
+    minutes = int(posting.minutes) if posting.minutes else None
+    with prepared_cursor() as cursor:
+        cursor.execute(statement, [posting.documents, *posting[:5], minutes, KEPT_SECONDS])
         outcome, available, order_id, number, at, *stored = cursor.fetchone()
     return _Written(outcome, available, order_id, number, at, stored)
 
 
 def _without_zone(at: datetime | None) -> str:
     return "" if at is None else at.isoformat(timespec="microseconds").removesuffix("+00:00")
+
+
+_together = Together(_post_some, most=MOST_TOGETHER)
