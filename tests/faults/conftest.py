@@ -17,4 +17,4 @@ def installation(prepared: Path, tmp_path: Path) -> Iterator[Installation]:
     finally:
         one.stop()
         for log in sorted(tmp_path.glob("*.log")):
-            print(f"--- the end of {log.name}", log.read_text()[-3000:], sep="\n")
+            print(f"--- the end of {log.name}", log.read_text()[-3000:], sep="\n")  # noqa: T201 - for pytest to show
