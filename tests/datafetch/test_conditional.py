@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import hashlib
 from typing import Any
 
 import orjson
@@ -54,6 +55,31 @@ def test_an_unchanged_source_sends_nothing_and_nothing_is_written(
     assert second["requests"] == first["requests"]
     assert second["bytes"] < first["bytes"]
     assert list(Record.objects.order_by("offset").values()) == before
+
+
+def test_a_digest_of_the_version_before_costs_a_look_and_no_version(
+    someone: ApiClient, receiver: Receiver
+) -> None:
+    """It was SHA-256 of the body (docs/adr/0049)."""
+    remote = RemoteApi(receiver, items(7))
+    stream = make_stream(someone, remote.url("/links"), **PAGINATIONS["/links"])
+    run(someone, stream)
+    before = list(Record.objects.order_by("offset").values())
+    pages = list(Page.objects.filter(stream=stream["id"]).order_by("number"))
+    for page in pages:
+        body = gzip.decompress(bytes(page.body or b""))
+        Page.objects.filter(pk=page.pk).update(digest=hashlib.sha256(body).digest()[:16])
+
+    again = run(someone, stream)
+
+    assert (again["status"], again["records_unchanged"], again["records_changed"]) == (
+        "succeeded",
+        7,
+        0,
+    )
+    assert list(Record.objects.order_by("offset").values()) == before
+    digests = Page.objects.filter(stream=stream["id"]).order_by("number").values_list("digest")
+    assert [bytes(digest) for (digest,) in digests] == [bytes(page.digest) for page in pages]
 
 
 @pytest.mark.parametrize("header", ["ETag", "none"])

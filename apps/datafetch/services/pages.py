@@ -1,12 +1,13 @@
 """What is kept of an answer: its body, packed, its validators, and where it leads."""
 
-import gzip
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import cast
 
 import orjson
+from isal import isal_zlib
 
 from apps.common.outgoing.pooled import Answer
 from apps.datafetch.limits import READERS
@@ -14,6 +15,7 @@ from apps.datafetch.services.storing import Fetched, Known
 from apps.datafetch.sources.pagination import Position
 from apps.datafetch.sources.source import Asked
 
+_GZIP = 16 + zlib.MAX_WBITS
 _packers = ThreadPoolExecutor(READERS, "packing")
 
 
@@ -21,7 +23,7 @@ def packed(answer: Answer) -> Callable[[], bytes]:
     """Waits for the body in gzip's format, into which another thread brings it while this one reads it."""
     if answer.packed is not None:
         return partial(bytes, answer.packed)
-    return _packers.submit(gzip.compress, answer.body, 1, mtime=0).result
+    return _packers.submit(isal_zlib.compress, answer.body, 1, _GZIP).result
 
 
 def unchanged(asked: Asked, known: Known, requests: int, received: int) -> Fetched:
