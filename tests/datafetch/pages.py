@@ -11,9 +11,9 @@ from apps.datafetch.enums import Trigger
 from apps.datafetch.models import Progress, Run, Stream
 from apps.datafetch.services import runs, storing
 from apps.datafetch.services.checkpoints import Checkpoint
-from apps.datafetch.services.handing import Handed
+from apps.datafetch.services.intake import columns
 from apps.datafetch.services.schemas import Held
-from apps.datafetch.services.storing import Fetched
+from apps.datafetch.services.storing import Fetched, HandedOver
 from apps.datafetch.sources.forms import Form
 from apps.datafetch.sources.shaping import Records
 from apps.datafetch.sources.source import Asked
@@ -63,13 +63,13 @@ class Worker:
             after.records_new - before.records_new, after.records_changed - before.records_changed
         )
 
-    def hand_over(self, page: dict[str, str]) -> Handed:
+    def hand_over(self, page: dict[str, str], before: HandedOver | None = None) -> HandedOver:
         """One that looks like those before it."""
         fetched = self._fetched(page, self.held.form)
         what = (self.stream, self.progress, self.run)
-        handed = storing.hand_over(*what, fetched, self.after, self.held, _asked("next"))
+        handed = storing.hand_over(*what, fetched, self.after, self.held, _asked("next"), before)
         assert handed is not None
-        return handed.page
+        return handed
 
     def _fetched(self, page: dict[str, str], form: Form) -> Fetched:
         self.after = replace(self.after, page=self.after.page + 1)
@@ -81,7 +81,7 @@ class Worker:
             count=len(page),
             requests=1,
             received=0,
-            records=Records.of(contents),
+            records=columns(Records.of(contents)),
             form=form,
         )
 

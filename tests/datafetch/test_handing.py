@@ -1,11 +1,12 @@
 """A page that was handed over to PostgreSQL: stored by it alone, as a whole or not at all."""
 
 import pytest
-from django.db import connection
+from django.db import DataError, OperationalError, ProgrammingError, connection
 
 from apps.common.ids import uuid7
 from apps.datafetch.models import Page, Progress, Record, Run, Stream
 from apps.datafetch.services import runs, storing
+from apps.datafetch.services.handing import Handed
 from tests.datafetch.pages import Worker
 from tests.datafetch.support import (
     PAGINATIONS,
@@ -16,7 +17,7 @@ from tests.datafetch.support import (
     query_of,
     run,
 )
-from tests.support import Answer, ApiClient, Receiver, wait_until
+from tests.support import Answer, ApiClient, Receiver, holding, wait_until
 from tests.support.receiver import Received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -76,6 +77,72 @@ def test_nothing_of_it_is_stored_once_the_stream_was_edited(worker: Worker) -> N
 
     assert Record.objects.filter(stream_id=worker.id).count() == 1
     assert Run.objects.get(pk=worker.run.pk).pages == 1
+
+
+def test_the_next_page_goes_behind_it(worker: Worker) -> None:
+    """PostgreSQL has it while the one before is still to be answered, and stores them in their order."""
+    first = worker.hand_over({"b": "1", "a": "2"})
+    second = worker.hand_over({"b": "3"}, before=first)
+    third = worker.hand_over({"c": "1"}, before=second)
+    storing.settle(worker.progress, third)
+
+    rows = Record.objects.filter(stream_id=worker.id).order_by("offset")
+    assert [(row.key, row.data) for row in rows] == [
+        ("a", "1"),
+        ("b", "1"),
+        ("a", "2"),
+        ("b", "3"),
+        ("c", "1"),
+    ]
+    assert Run.objects.get(pk=worker.run.pk).pages == 4
+
+
+def test_nothing_is_stored_behind_a_page_that_was_not(worker: Worker) -> None:
+    """Whatever went wrong with it, and however well the one behind it might have been stored."""
+    first = worker.hand_over({"b": "no\0text"})
+
+    with pytest.raises(DataError):
+        worker.hand_over({"c": "1"}, before=first)
+
+    assert list(Record.objects.filter(stream_id=worker.id).values_list("key", flat=True)) == ["a"]
+    assert Run.objects.get(pk=worker.run.pk).pages == 1
+    storing.settle(
+        worker.progress, worker.hand_over({"c": "1"})
+    )  # the connection is as good as before
+    assert Progress.objects.get(pk=worker.id).last_offset == 2
+
+
+def test_a_lease_that_was_lost_meanwhile_ends_both(worker: Worker) -> None:
+    Progress.objects.filter(pk=worker.id).update(lease_id=uuid7())
+    first = worker.hand_over({"b": "1"})
+
+    with pytest.raises(runs.LeaseLost):
+        worker.hand_over({"c": "1"}, before=first)
+
+    assert Record.objects.filter(stream_id=worker.id).count() == 1
+
+
+def test_a_server_that_goes_away_is_told(worker: Worker) -> None:
+    first = worker.hand_over({"b": "1"})
+    with holding("SELECT pg_terminate_backend(%s, 10000)", connection.connection.info.backend_pid):
+        pass
+
+    with pytest.raises(OperationalError):
+        worker.hand_over({"c": "1"}, before=first)
+    connection.close()
+
+    assert Record.objects.filter(stream_id=worker.id, key="c").count() == 0
+
+
+def test_a_statement_that_cannot_be_prepared_is_prepared_again(worker: Worker) -> None:
+    sql = "SELECT count(*) FROM not_there_yet WHERE id = $1"
+    for _ in range(2):
+        with pytest.raises(ProgrammingError, match="not_there_yet"):
+            Handed((sql, [1])).answer()
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE not_there_yet (id int)")
+
+    assert Handed((sql, [1])).answer() == (0,)
 
 
 @pytest.mark.parametrize("path", PAGINATIONS)

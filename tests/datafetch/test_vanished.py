@@ -160,17 +160,29 @@ def test_of_fewer_pages_it_is_not_believed(
     assert run(someone, stream)["records_deleted"] == 1
 
 
-def test_a_worker_of_the_version_before_makes_it_forgotten(
-    someone: ApiClient, remote: Source, stream: Item, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("stored_by", "not_known"),
+    [
+        ("datafetch_store_v3", {"page_refused", "coming_from"}),
+        ("datafetch_store_v4", {"coming_from"}),
+    ],
+)
+def test_a_worker_of_a_version_before_makes_it_forgotten(
+    someone: ApiClient,
+    remote: Source,
+    stream: Item,
+    monkeypatch: pytest.MonkeyPatch,
+    stored_by: str,
+    not_known: set[str],
 ) -> None:
-    arguments = [name for name in storing._ARGUMENTS if name != "page_refused"]
+    arguments = [name for name in storing._ARGUMENTS if name not in not_known]
     given = ", ".join(f"{name} => ${n}" for n, name in enumerate(arguments, 1))
     remote.gone.add(8)
     remote.broken = 5
     with monkeypatch.context() as before:
         before.setattr(storing, "_ARGUMENTS", arguments)
         before.setattr(
-            storing, "_STORE", f"SELECT added, changed, is_to_stop FROM datafetch_store_v3({given})"
+            storing, "_STORE", f"SELECT added, changed, is_to_stop FROM {stored_by}({given})"
         )
         assert run(someone, stream)["pages"] == 4
     assert whole_pages(stream) is None

@@ -1,7 +1,7 @@
 """Hot statements: prepared once per connection, and run past the cursors of Django and psycopg, which make all that
 they need anew for each statement (docs/adr/0031)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from types import TracebackType
 from typing import Any, cast
@@ -61,27 +61,45 @@ class PreparedCursor:
         self._adapter = Transformer(connection)
         self._names: dict[tuple[str, tuple[int, ...]], bytes] = {}
         self._numbers = count()
+        self._under_way = 0
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
         """Raises psycopg's errors, as its own cursors do."""
-        name, dumped = self._bound(sql, values)
+        name, dumped = self._bound(sql, values, self._prepare)
         wire = self._connection.pgconn
         if wire.transaction_status == TransactionStatus.IDLE and not self._connection.autocommit:
             self._check(wire.exec_(b"BEGIN"))
         self._take(wire.exec_prepared(name, dumped, self._adapter.formats))
 
-    def send(self, sql: str, values: Sequence[Any] = ()) -> None:
-        """Hand a statement over, in autocommit: once this returns, the server has all of it. The connection is for
-        nothing else until `receive`."""
-        name, dumped = self._bound(sql, values)
+    def send(self, *statements: tuple[str, Sequence[Any]]) -> None:
+        """Hand statements over, in autocommit, each a transaction of its own, behind those that are under way: once
+        this returns, the server has all of them. The connection is for nothing else until `receive` has had each."""
         wire = self._connection.pgconn
-        wire.send_query_prepared(name, dumped, self._adapter.formats)
+        if not self._under_way:
+            wire.enter_pipeline_mode()
+        for sql, values in statements:
+            name, dumped = self._bound(sql, values, wire.send_prepare)
+            wire.send_query_prepared(name, dumped, self._adapter.formats)
+            wire.pipeline_sync()
+            self._under_way += 1
         self._connection.wait(generators.send(wire))
 
     def receive(self) -> None:
-        """Wait until what was sent has been carried out; raises what `execute` does."""
-        (result,) = self._connection.wait(generators.fetch_many(self._connection.pgconn))
-        self._take(result)
+        """Wait until the next of them has been carried out; raises what `execute` does."""
+        wire, results = self._connection.pgconn, []
+        while found := self._connection.wait(generators.fetch_many(wire)):
+            if found[-1].status == ExecStatus.PIPELINE_SYNC:
+                break
+            results += found
+        self._under_way -= 1
+        if found and not self._under_way:
+            wire.exit_pipeline_mode()
+        if not results:
+            raise OperationalError("The server has gone.")
+        if results[-1].status == ExecStatus.PIPELINE_ABORTED:  # it could not be prepared
+            self._names.clear()
+        for result in results:
+            self._take(result)
 
     def fetchone(self) -> tuple[Any, ...]:
         """The row that the statement has answered, once."""
@@ -89,16 +107,21 @@ class PreparedCursor:
         self._adapter.set_pgresult(None)
         return row
 
-    def _bound(self, sql: str, values: Sequence[Any]) -> tuple[bytes, Any]:
+    def _bound(
+        self, sql: str, values: Sequence[Any], prepare: Callable[[bytes, bytes, Any], Any]
+    ) -> tuple[bytes, Any]:
+        """The name that a statement was prepared under, by `prepare` if it was not yet, and its values."""
         dumped = self._adapter.dump_sequence(values, [PyFormat.AUTO] * len(values))
         types = self._adapter.types or ()
-        return self._names.get((sql, types)) or self._prepare(sql, types), dumped
+        name = self._names.get((sql, types))
+        if name is None:
+            name = b"tradepost_%d" % next(self._numbers)
+            prepare(name, sql.encode(), types)
+            self._names[sql, types] = name
+        return name, dumped
 
-    def _prepare(self, sql: str, types: tuple[int, ...]) -> bytes:
-        name = b"tradepost_%d" % next(self._numbers)
-        self._check(self._connection.pgconn.prepare(name, sql.encode(), types))
-        self._names[sql, types] = name
-        return name
+    def _prepare(self, name: bytes, sql: bytes, types: Any) -> None:
+        self._check(self._connection.pgconn.prepare(name, sql, types))
 
     def _take(self, result: Any) -> None:
         self._check(result)

@@ -1,10 +1,11 @@
-"""Statements that read and store pages, prepared once per connection, and one that is handed over as a whole, so that
-it needs its sender no more (docs/adr/0039)."""
+"""Statements that read and store pages, prepared once per connection, and some that are handed over as a whole, so that
+they need their sender no more (docs/adr/0039)."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from apps.common.postgresql.prepared import PreparedCursor, kept_on
 from apps.datafetch.services.intake import TextArray, TextArrayDumper
@@ -19,19 +20,28 @@ def answer(sql: str, values: Sequence[Any]) -> tuple[Any, ...]:
 
 
 class Handed:
-    """A transaction of its own, of one statement, that has left this process: PostgreSQL carries it out whether the
-    process lives on or not. The connection is for nothing else until the `answer` was asked for."""
+    """Transactions of one statement each that have left this process: PostgreSQL carries them out, one after the other
+    and behind those that left before, whether the process lives on or not. The connection is for nothing else until
+    each was answered."""
 
-    def __init__(self, sql: str, values: Sequence[Any]) -> None:
+    def __init__(self, *statements: tuple[str, Sequence[Any]]) -> None:
         self._cursor = _cursor()
+        self._left = len(statements)
         with connection.wrap_database_errors:
-            self._cursor.send(sql, values)
+            self._cursor.send(*statements)
 
     def answer(self) -> tuple[Any, ...]:
-        """Wait until it is committed; its row. Raises what went wrong, and then nothing of it was done."""
+        """Wait until the next of them is committed; its row. Raises what went wrong, and then nothing of it was done."""
+        self._left -= 1
         with connection.wrap_database_errors:
             self._cursor.receive()
             return self._cursor.fetchone()
+
+    def ignore(self) -> None:
+        """Wait for all of them, whatever has become of them."""
+        while self._left:
+            with suppress(DatabaseError):
+                self.answer()
 
 
 def _cursor() -> PreparedCursor:

@@ -37,7 +37,7 @@ class TextArrayDumper(Dumper):
 
 
 def columns(records: Records) -> dict[str, Any]:
-    """Records as datafetch_store_v4 takes them; nothing for none."""
+    """Records as datafetch_store_v5 takes them; nothing for none."""
     if not records:
         return {}
     return {

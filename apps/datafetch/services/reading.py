@@ -24,10 +24,10 @@ from apps.datafetch.models import Progress, Run, Stream
 from apps.datafetch.services import budgets, finishing, pages, runs, storing
 from apps.datafetch.services.ahead import Coming, conditions
 from apps.datafetch.services.checkpoints import Checkpoint
-from apps.datafetch.services.handing import Handed
+from apps.datafetch.services.intake import columns
 from apps.datafetch.services.remapping import Remapping
 from apps.datafetch.services.schedule import retry_delay
-from apps.datafetch.services.storing import Fetched, Known
+from apps.datafetch.services.storing import Fetched, HandedOver, Known
 from apps.datafetch.services.turns import Turn, closing, worker_failed
 from apps.datafetch.sources import asking, pagination
 from apps.datafetch.sources.cursors import greater
@@ -102,7 +102,7 @@ class _Reading(Turn):
     def __init__(self, stream: Stream, progress: Progress, run: Run) -> None:
         super().__init__(stream, progress, run)
         self._has_looked = False
-        self._handed: Handed | None = None
+        self._handed: HandedOver | None = None
         self._ahead: tuple[Asked, Known | None] | None = None
         self._unconfirmed: list[Fetched] = []
         self._window: dict[bytes, Known] = {}
@@ -132,9 +132,6 @@ class _Reading(Turn):
         except BaseException:
             self.settle()
             raise
-        self._await()
-        if self.progress.stop_requested:
-            return
         after = Checkpoint(
             at=fetched.after,
             page=before.page + 1,
@@ -144,7 +141,9 @@ class _Reading(Turn):
             greatest=greater(before.greatest, fetched.greatest),
             digest=fetched.digest.hex(),
         )
-        if not self._may_wait(fetched):
+        if self._may_wait(fetched):
+            self._await()
+        else:
             self._store(fetched, after)
         self.checkpoint = after
 
@@ -175,11 +174,12 @@ class _Reading(Turn):
         not_there_yet = {one.asked.digest for one in (*page.unconfirmed, page)}
         handed = None
         if asked is not None and asked.digest not in not_there_yet:
-            handed = storing.hand_over(*self._what(), page, after, self.held, asked)
+            handed = storing.hand_over(*self._what(), page, after, self.held, asked, self._handed)
         if asked is None or handed is None:
+            self._await()
             storing.store(*self._what(), page, after, self.held)
             return
-        self._handed = handed.page
+        self._handed = handed
         if not handed.goes_on:
             self._await()
             return
@@ -298,7 +298,7 @@ class _Reading(Turn):
             digest=digest,
             body_bytes=len(answer.body),
             packed=packed,
-            records=page.records,
+            records=columns(page.records),
             refused=tuple(page.refused),
             rejected=page.refusals.total(),
             form=page.form,

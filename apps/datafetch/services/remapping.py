@@ -22,6 +22,7 @@ from apps.datafetch.models import Page, Progress, Record, Run, Stream
 from apps.datafetch.services import runs, storing
 from apps.datafetch.services.checkpoints import Checkpoint
 from apps.datafetch.services.commands import locked
+from apps.datafetch.services.intake import columns
 from apps.datafetch.services.storing import Fetched
 from apps.datafetch.services.turns import Turn, worker_failed
 from apps.datafetch.sources.expressions import Steps
@@ -120,7 +121,7 @@ class Remapping(Turn):
         return replace(
             again,
             count=found.count,
-            records=self._no_newer(kept, found.records),
+            records=columns(self._no_newer(kept, found.records)),
             refused=tuple(found.refused),
             rejected=found.refusals.total(),
             form=found.form,

@@ -17,10 +17,9 @@ from apps.datafetch.selectors import binding_cursor
 from apps.datafetch.services import runs, schemas
 from apps.datafetch.services.checkpoints import Checkpoint
 from apps.datafetch.services.handing import Handed, answer
-from apps.datafetch.services.intake import columns
 from apps.datafetch.sources.forms import Form
 from apps.datafetch.sources.pagination import Position
-from apps.datafetch.sources.shaping import Records, Refused
+from apps.datafetch.sources.shaping import Refused
 from apps.datafetch.sources.source import Asked
 
 _LOCK = """
@@ -39,10 +38,10 @@ _ARGUMENTS = (
     *("visited", "in_all", "in_reading", "at_number", "following", "lease_seconds"),
     *("page_id", "page_request", "page_url", "page_etag", "page_modified", "page_shape"),
     *("page_digest", "page_body", "page_bytes", "page_count", "page_refused"),
-    *("page_cursor", "page_next"),
+    *("page_cursor", "page_next", "coming_from"),
 )
 _GIVEN = ", ".join(f"{name} => ${n}" for n, name in enumerate(_ARGUMENTS, 1))
-_STORE = f"SELECT added, changed, is_to_stop FROM datafetch_store_v4({_GIVEN})"  # noqa: S608 - names of ours
+_STORE = f"SELECT added, changed, is_to_stop FROM datafetch_store_v5({_GIVEN})"  # noqa: S608 - names of ours
 _LEASE_LOST, _CONFIGURATION_CHANGED = "TP001", "TP002"  # the states of its errors
 
 _SELECT_KNOWN = """
@@ -114,7 +113,7 @@ def _as_known(row: Sequence[Any]) -> Known:
 class Fetched:
     """A page as it came and what is on it. Of one that is `unchanged`, only what is known already; of one
     that is read again and was not fetched, the run that visited it last (`kept_by`). `unconfirmed` are the
-    unchanged pages before it that are stored with it (docs/adr/0041).
+    unchanged pages before it that are stored with it (docs/adr/0041). `records` are what `intake.columns` has made of them.
     """
 
     asked: Asked
@@ -130,7 +129,7 @@ class Fetched:
     digest: bytes = b""
     body_bytes: int = 0
     packed: Callable[[], bytes] = bytes
-    records: Records = field(default_factory=Records)
+    records: dict[str, Any] = field(default_factory=dict)
     refused: tuple[Refused, ...] = ()
     rejected: int = 0
     form: Form = field(default_factory=dict)
@@ -158,7 +157,7 @@ def store(
     if fetched.records and not held.has_room(newest, form, shape):
         newest = schemas.keep(stream, progress, run, form, shape, held)
     with _told():
-        answer(*_statement(stream, progress, run, fetched, after, newest))
+        answer(*_storing(_arguments(stream, progress, run, fetched, after, newest)))
     if fetched.kept_by is not None:
         # What was stored from it is not what it was read by any more: should that come back, it is read once more.
         Page.objects.filter(stream=stream, request=fetched.asked.digest).update(shape=b"")
@@ -168,10 +167,11 @@ def store(
 
 
 class HandedOver(NamedTuple):
-    """A page on its way; whether the run goes on as it is; what is known of the request that comes next, and of those
-    after it if the page was unchanged."""
+    """A page on its way, and the position that it leads to; whether the run goes on as it is; what is known of the
+    request that comes next, and of those after it if the page was unchanged."""
 
     page: Handed
+    following: bytes
     goes_on: bool
     known: Known | None
     window: dict[bytes, Known]
@@ -185,8 +185,11 @@ def hand_over(
     after: Checkpoint,
     held: schemas.Held,
     asked: Asked,
+    before: HandedOver | None = None,
 ) -> HandedOver | None:
-    """The same without waiting for it: `settle` does. `asked` is the request for the page at `after`.
+    """The same without waiting for it: `settle` does. `asked` is the request for the page at `after`. `before` is the
+    page before it where that is still on its way: it is settled, and PostgreSQL goes on with this one without a pause
+    if it has stored that one, and only then.
 
     None for a page that needs more than is said to PostgreSQL at once, or a transaction of somebody else's around it;
     nothing was done then.
@@ -194,18 +197,37 @@ def hand_over(
     has_room = not fetched.records or held.has_room(held.number, fetched.form, fetched.form_shape)
     if not has_room or fetched.refused or fetched.strangers or connection.in_atomic_block:
         return None
-    looking = Handed(_KNOWN_NEXT, _look(stream, progress, asked.digest))
-    statement = _statement(stream, progress, run, fetched, after, held.number)  # meanwhile
-    *row, goes_on = looking.answer()
-    found = _as_known(row) if row[0] else None
-    window = _known_after(stream, found) if found and fetched.unchanged else {}
-    return HandedOver(Handed(*statement), goes_on, found, window)
+    look = _KNOWN_NEXT, _look(stream, progress, asked.digest)
+    arguments = _arguments(stream, progress, run, fetched, after, held.number)
+    if before is not None:
+        arguments["coming_from"] = before.following
+    if fetched.unchanged is None:
+        handed = Handed(look, _storing(arguments))
+        goes_on, found = _looked(progress, handed, before)
+        return HandedOver(handed, arguments["following"], goes_on, found, {})
+    goes_on, found = _looked(progress, Handed(look), before)
+    window = _known_after(stream, found) if found else {}
+    return HandedOver(Handed(_storing(arguments)), arguments["following"], goes_on, found, window)
 
 
-def settle(progress: Progress, handed: Handed) -> None:
+def _looked(
+    progress: Progress, handed: Handed, before: HandedOver | None
+) -> tuple[bool, Known | None]:
+    """Whether the run goes on, and what is known of the next request, when the page before is settled."""
+    if before is not None:
+        try:
+            settle(progress, before)
+        except BaseException:
+            handed.ignore()
+            raise
+    *row, goes_on = handed.answer()
+    return goes_on, _as_known(row) if row[0] else None
+
+
+def settle(progress: Progress, handed_over: HandedOver) -> None:
     """Wait until a page is stored that was handed over; raises what `store` does."""
     with _told():
-        *_, progress.stop_requested = handed.answer()
+        *_, progress.stop_requested = handed_over.page.answer()
     progress.attempt = progress.claims = 0
 
 
@@ -238,25 +260,29 @@ def _locked(stream: Stream, progress: Progress) -> int | None:
     return cast(int | None, newest)
 
 
-def _statement(
+def _storing(arguments: dict[str, Any]) -> tuple[str, list[Any]]:
+    return _STORE, list(map(arguments.get, _ARGUMENTS))
+
+
+def _arguments(
     stream: Stream,
     progress: Progress,
     run: Run,
     fetched: Fetched,
     after: Checkpoint,
     schema: int | None,
-) -> tuple[str, list[Any]]:
-    """What stores the page, and those unconfirmed before it, and goes on to `after`."""
+) -> dict[str, Any]:
+    """By which the page is stored, and those unconfirmed before it, and the run goes on to `after`."""
     all_of_it = (*fetched.unconfirmed, fetched)
     is_kept = fetched.unchanged is None and fetched.kept_by is None
-    row = {
+    return {
         "of_stream": stream.id,
         "by_lease": progress.lease_id,
         "of_version": stream.version,
         "of_schema": schema,
         "by_run": run.id,
         "fetched_by": fetched.kept_by or run.id,
-        **columns(fetched.records),
+        **fetched.records,
         "requested": sum(one.requests for one in all_of_it),
         "received": sum(one.received for one in all_of_it),
         "counted": sum(one.count for one in all_of_it),
@@ -270,7 +296,6 @@ def _statement(
         "lease_seconds": LEASE_SECONDS,
         **(_kept(fetched) if is_kept else {}),
     }
-    return _STORE, list(map(row.get, _ARGUMENTS))
 
 
 def _kept(fetched: Fetched) -> dict[str, Any]:
