@@ -22,7 +22,7 @@ _LANES = tuple(Lane)  # by their numbers
 log = structlog.get_logger(__name__)
 
 # A claim whose answer nobody awaits any more may still be waiting for its turn.
-_AFTER_ALL_CLAIMS = "SELECT pg_advisory_xact_lock(hashtext('tradepost.webhooks.claim'))"
+AFTER_ALL_CLAIMS = "SELECT pg_advisory_xact_lock(hashtext('tradepost.webhooks.claim'))"
 
 # Each of the two has an index of its own.
 _IS_READY = """
@@ -126,7 +126,7 @@ def give_back(lease_ids: Sequence[UUID], single: Sequence[tuple[UUID, UUID]]) ->
     count: nobody died of them.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_AFTER_ALL_CLAIMS)
+        cursor.execute(AFTER_ALL_CLAIMS)
         cursor.execute(
             _GIVE_BACK,
             {
@@ -146,7 +146,7 @@ def free_leases_of(holder: str, *, died: bool) -> None:
     If it `died`, its claims stay counted, for what it held may be what killed it.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_AFTER_ALL_CLAIMS)
+        cursor.execute(AFTER_ALL_CLAIMS)
         cursor.execute(_FREE, {"holder": holder, "uncounted": 0 if died else 1})
         if cursor.rowcount:
             log.warning("webhook_leases_freed", holder=holder, count=cursor.rowcount)

@@ -7,7 +7,7 @@ nothing of that delivery is written at all.
 import time
 from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -18,10 +18,11 @@ from prometheus_client import Counter, Histogram
 from apps.common.actor import system
 from apps.common.ids import uuid7
 from apps.webhooks.backlog import settle
+from apps.webhooks.claims import AFTER_ALL_CLAIMS
 from apps.webhooks.durability import UNAWAITED
-from apps.webhooks.enums import DeliveryStatus, DisabledReason, Reason
+from apps.webhooks.enums import DeliveryStatus, DisabledReason, EndpointStatus, Reason
 from apps.webhooks.judging import note
-from apps.webhooks.models import Endpoint
+from apps.webhooks.models import Due, Endpoint
 from apps.webhooks.pace import is_notable
 from apps.webhooks.preparing import Dismissal
 from apps.webhooks.retries import RETRIES_BEFORE_SET_ASIDE, seconds_until_retry
@@ -61,15 +62,10 @@ _DISMISS = f"""
 WITH dismissed AS MATERIALIZED (
   SELECT * FROM unnest(%(ids)s::uuid[], %(leases)s::uuid[], %(statuses)s::text[], %(reasons)s::text[])
     AS o(id, lease_id, status, reason)
-), disabled AS MATERIALIZED (
-  SELECT e.id FROM webhooks_endpoint e
-   WHERE e.status = 'disabled'
-     AND e.id IN (SELECT d.endpoint_id FROM webhooks_due d WHERE d.id = ANY(%(ids)s))
-   ORDER BY e.id FOR SHARE OF e
 ), rested AS (
   DELETE FROM webhooks_due d USING dismissed o
    WHERE d.id = ANY(%(ids)s) AND d.id = o.id AND d.lease_id = o.lease_id
-     AND (o.reason <> 'endpoint_disabled' OR d.endpoint_id IN (SELECT id FROM disabled))
+     AND (o.reason <> 'endpoint_disabled' OR d.endpoint_id = ANY(%(disabled)s::uuid[]))
   RETURNING d.id, d.endpoint_id, d.order_key
 ), followed AS (
   {FOLLOW}
@@ -157,18 +153,23 @@ def _record_with_consequences(
     return recorded
 
 
+@transaction.atomic
 def dismiss(dismissals: Sequence[Dismissal]) -> None:
-    """Let deliveries rest that are not to be sent."""
+    """Let deliveries rest that are not to be sent. Endpoints are locked before deliveries, as everywhere; and it is
+    between claims, as the end of a delivery in order is recorded."""
+    ids = [one.delivery_id for one in dismissals]
+    whose = Due.objects.filter(pk__in=ids).values("endpoint_id")
+    disabled = Endpoint.objects.filter(pk__in=whose, status=EndpointStatus.DISABLED).order_by("pk")
+    parameters: dict[str, Any] = {
+        "ids": ids,
+        "leases": [one.lease_id for one in dismissals],
+        "statuses": [one.status for one in dismissals],
+        "reasons": [one.reason for one in dismissals],
+        "disabled": list(disabled.select_for_update().values_list("pk", flat=True)),
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            _DISMISS,
-            {
-                "ids": [one.delivery_id for one in dismissals],
-                "leases": [one.lease_id for one in dismissals],
-                "statuses": [one.status for one in dismissals],
-                "reasons": [one.reason for one in dismissals],
-            },
-        )
+        cursor.execute(AFTER_ALL_CLAIMS)
+        cursor.execute(_DISMISS, parameters)
     for one in dismissals:
         log.info("webhook_dismissed", delivery_id=str(one.delivery_id), reason=one.reason)
 

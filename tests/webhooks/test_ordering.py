@@ -1,12 +1,15 @@
 """Ordered endpoints: the events of one subject one after the other, whatever happens to them."""
 
+import json
 import random
+import threading
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 
 from apps.common.actor import system
@@ -14,13 +17,24 @@ from apps.common.ids import uuid7
 from apps.events.channels import channel_of, join
 from apps.events.dispatch import dispatch
 from apps.webhooks import services
+from apps.webhooks.claims import Claimed
 from apps.webhooks.delivering import delivering
 from apps.webhooks.enums import DisabledReason
 from apps.webhooks.fanout import continue_fan_out
 from apps.webhooks.models import Delivery, Due, Endpoint
 from apps.webhooks.retries import RETRIES_BEFORE_SET_ASIDE
 from tests.conftest import MakeAccount
-from tests.support import Answer, Received, Receiver, wait_until
+from tests.support import (
+    Answer,
+    Received,
+    Receiver,
+    background,
+    holding,
+    somebody_waits_for_a_lock,
+    stopped_while_reading,
+    wait_until,
+)
+from tests.support.concurrency import TIMEOUT_SECONDS
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent, many_endpoints
 from tests.webhooks.situations import dispatch_slowly, expire_leases, make_due, take
 
@@ -29,6 +43,28 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Send = Callable[[], None]
 
 NOBODY = system("tests")
+
+
+RECORD = "SELECT * FROM webhooks_record_v2(%s::uuid[], %s::jsonb)"
+
+
+def delivered(one: Claimed) -> tuple[list[UUID], str]:
+    """What RECORD is told of a delivery that arrived."""
+    told = {
+        "id": str(one.delivery_id),
+        "lease_id": str(one.lease_id),
+        "attempt_id": str(uuid7()),
+        "status": "delivered",
+        "reason": "",
+        "url": "",
+        "age": 0,
+        "duration_ms": 1,
+        "error": "",
+        "headers": {},
+        "answer_headers": {},
+        "body": "",
+    }
+    return [one.delivery_id], json.dumps([told])
 
 
 def publish_numbered(
@@ -105,6 +141,56 @@ def test_one_of_a_subject_is_under_way_at_a_time(
         other,
     }
     assert take() == [], "not before the first is done with"
+
+
+def test_what_comes_while_the_one_before_it_is_recorded_goes_at_once(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver
+) -> None:
+    """The recording began before it was there, and had not ended when it was claimed."""
+    endpoint = make_endpoint(receiver.url(), ordered=True)
+    subject = uuid7()
+    publish_numbered(publish_event, endpoint, subject, 1)
+    dispatch_slowly()
+    (first,) = take()
+
+    with stopped_while_reading("webhooks_due", "TRUE", RECORD, *delivered(first)):
+        publish_numbered(publish_event, endpoint, subject, 2)
+        dispatch_slowly()
+        assert take() == []
+
+    assert len(take()) == 1
+
+
+def test_the_end_of_one_in_order_is_recorded_between_claims(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver
+) -> None:
+    """So that none judges by what is about to end; others are recorded beside them."""
+    ordered = make_endpoint(receiver.url(), ordered=True)
+    other = make_endpoint(receiver.url())
+    for endpoint in (ordered, other):
+        publish_numbered(publish_event, endpoint, uuid7(), 1)
+    dispatch_slowly()
+    claimed = {one.endpoint_id: one for one in take()}
+    is_claimed = threading.Event()
+
+    def record(endpoint: Endpoint) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(RECORD, delivered(claimed[endpoint.id]))
+
+    def record_meanwhile() -> None:
+        assert is_claimed.wait(TIMEOUT_SECONDS)
+        record(ordered)
+
+    with (
+        background(record_meanwhile),
+        holding("SELECT pg_advisory_xact_lock(hashtext('tradepost.webhooks.claim'))"),
+    ):
+        record(other)
+        is_claimed.set()
+        wait_until(somebody_waits_for_a_lock)
+        assert Due.objects.get().endpoint_id == ordered.id
+
+    assert not Due.objects.exists()
 
 
 def test_a_failure_blocks_its_subject_alone_until_it_is_delivered(
