@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models import F, OuterRef, Subquery
+from django.db.models.functions import Coalesce, Now
 from prometheus_client import Counter as Metric
 
 from apps.common.leases import reconcile
@@ -144,8 +144,10 @@ def advance(subscription: Subscription) -> bool:
 def skip(name: str) -> bool:
     """Move a failing consumer past the event it fails on, an operator's last resort; False when it
     is not failing."""
+    following = Event.objects.filter(position__gt=OuterRef("position")).order_by("position")
+    failed = Coalesce(Subquery(following.values("position")[:1]), F("position"))
     skipped = Consumer.objects.filter(name=name, failures__gt=0).update(
-        position=F("position") + 1, failures=0, error="", retry_at=None
+        position=failed, failures=0, error="", retry_at=None
     )
     if skipped:
         log.warning("handler_event_skipped", consumer=name)

@@ -313,6 +313,27 @@ def test_a_failing_handler_can_be_skipped_past_the_event(subscribed: Subscribe) 
     assert got == [made[0], made[2]]
 
 
+def test_a_new_handler_is_skipped_past_the_first_event_that_is_kept(subscribed: Subscribe) -> None:
+    """Those before it are gone: it is not one position away."""
+    got: list[UUID] = []
+    made = [happen() for _ in range(4)]
+    stamp()
+    Event.objects.filter(pk__in=made[:2]).delete()
+
+    def fail_on_the_third(events: Sequence[Event]) -> None:
+        if made[2] in [event.id for event in events]:
+            raise RuntimeError
+        got.extend(event.id for event in events)
+
+    subscribed(fail_on_the_third)
+    dispatch()
+
+    assert skip("tests.one") is True
+    dispatch()
+
+    assert got == made[3:]
+
+
 def test_a_handler_that_does_not_fail_cannot_be_skipped(subscribed: Subscribe) -> None:
     subscribed(collecting([]))
     happen()
