@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import hashlib
 from typing import Any
 
 import orjson
