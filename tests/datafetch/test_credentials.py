@@ -2,9 +2,10 @@
 
 import base64
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from apps.datafetch.models import Page, Progress, Run, Stream
 from apps.events.models import Event
@@ -233,6 +234,31 @@ def test_a_token_is_fetched_once_and_kept(
 
     assert server.issued == 1
     assert present(someone, stream) == server.remote.items
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_token_of_earlier_credentials_is_not_kept(someone: ApiClient, receiver: Receiver) -> None:
+    """They were changed while it was asked for."""
+    remote = RemoteApi(receiver, items(7))
+    auth = oauth2(receiver)
+    stream = make_stream(someone, remote.url("/links"), auth=auth, **PAGINATIONS["/links"])
+    path = f"/api/v1/streams/{stream['id']}"
+
+    def give(request: Received) -> Answer:
+        if len(receiver.at("/token")) == 1:
+            changed = someone.patch(path, {"auth": {**auth, "client_secret": "another"}})
+            assert changed.status_code == 200, changed.content
+            connections.close_all()
+        secret = parse_qs(request.body.decode())["client_secret"][0]
+        return as_json({"access_token": f"of-{secret}", "token_type": "bearer"})
+
+    receiver.answer("/token", give)
+
+    assert run(someone, stream)["status"] == "succeeded"
+
+    shown = [request.headers["Authorization"] for request in receiver.at("/links")]
+    assert shown[-3:] == ["Bearer of-another"] * 3
+    assert present(someone, stream) == remote.items
 
 
 @pytest.mark.parametrize("expires_in", [0, -5, 3600, "3600", None, "soon", 1e30])

@@ -228,7 +228,8 @@ def _follow(stream: Stream, progress: Progress, altered: set[str]) -> None:
     """Let the progress follow what has changed."""
     outcome: dict[str, Any] = {}
     if altered & {"auth", "secrets"}:
-        outcome |= {"token": None, "token_expires_at": None}
+        # And no lease: a token that a worker is just asking for is of the earlier ones.
+        outcome |= {"token": None, "token_expires_at": None, "lease_id": None, "lease_until": None}
     if "cursor" in altered:
         progress.cursor_value = outcome["cursor_value"] = None
     run = Run.objects.get(pk=progress.run_id) if progress.run_id else None
