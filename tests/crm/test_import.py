@@ -5,15 +5,18 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.db.models.functions import Now
 
 from apps.crm.models import Contact, ContactImport, Customer, Erasure
 from apps.crm.services import importing
+from apps.crm.services.erasing import erase_some
 from apps.crm.services.importing import import_some, start_import
 from sandbox.hubspot.server import Simulator
 from sandbox.hubspot.settings import Scripted
 from tests.conftest import MakeClient
 from tests.crm.support import TOKEN, Shop, pass_time, portal, sync, told
+from tests.support import concurrently
 
 pytestmark = pytest.mark.django_db
 
@@ -209,6 +212,42 @@ def test_whoever_is_being_erased_does_not_come_back(shop: Shop, hubspot: Simulat
 
     assert import_all(shop) == {"read": 1, "refused": 1}
     assert not Customer.objects.filter(erased_at=None).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_was_erased_since_a_page_was_read_does_not_come_back(
+    shop: Shop, hubspot: Simulator
+) -> None:
+    ada = shop.add("ada@example.com")
+    sync()
+    account_id = shop.client.account.id
+    erased: list[int] = []
+
+    def erase(_: int) -> int:
+        path = f"/api/v1/customers/{ada['id']}/erase"
+        answer = shop.client.post(path, {"delete_contact": True})
+        while erase_some():
+            pass
+        return answer.status_code
+
+    def erase_meanwhile(execute: Any, sql: str, *rest: Any) -> Any:
+        is_read = any(call.path.endswith(PAGES) for call in hubspot.calls)
+        if is_read and not erased:
+            erased.append(0)
+            erased.extend(concurrently(1, erase))
+        return execute(sql, *rest)
+
+    start_import(account_id=account_id)
+    hubspot.forget_calls()
+    with connection.execute_wrapper(erase_meanwhile):
+        assert import_some(account_id)
+
+    assert erased == [0, 200]
+    assert hubspot.contact("ada@example.com") is None
+    assert not Customer.objects.filter(erased_at=None).exists()
+    Erasure.objects.update(due_at=Now())
+    assert erase_some()
+    assert not Erasure.objects.exists()
 
 
 def test_another_accounts_customers_are_none_of_it(

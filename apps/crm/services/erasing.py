@@ -26,7 +26,7 @@ from apps.crm.errors import CustomerNotFound
 from apps.crm.events import CUSTOMER_ERASED, PERSONAL, blanked, blanked_data, erased_object
 from apps.crm.hubspot.answers import HubSpotError, Limits, Record, Refused
 from apps.crm.hubspot.client import HubSpot
-from apps.crm.models import Contact, Customer, Erasure, SyncAttempt
+from apps.crm.models import Contact, ContactImport, Customer, Erasure, SyncAttempt
 from apps.crm.services import budget
 from apps.crm.services.mapping import EMAIL
 from apps.events.erasing import NOTHING, erase_payloads
@@ -193,8 +193,12 @@ def _delete_contact(owed: Erasure) -> None:
         _settle(owed, due_at=Now() + ASK_AGAIN)
     else:
         budget.succeeded(permit, Limits())
+        reading = ContactImport.objects.filter(pk=owed.account_id, lease_until__gt=Now()).first()
         if found:
             _settle(owed, contact_id=found[0].id, portal_key=line.portal_key)
+        elif is_known and reading is not None:
+            # Its page may have been read before: until its lease is over, that page would bring the customer back.
+            _settle(owed, contact_id="", due_at=reading.lease_until)
         else:
             Erasure.objects.filter(pk=owed.pk, lease_id=owed.lease_id).delete()
 
