@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from apps.crm.models import Contact, ContactImport, Customer, Erasure
 from apps.crm.services import importing
+from apps.crm.services.connections import continue_resync
 from apps.crm.services.erasing import erase_some
 from apps.crm.services.importing import import_some, start_import
 from sandbox.hubspot.server import Simulator
@@ -248,6 +249,43 @@ def test_whoever_was_erased_since_a_page_was_read_does_not_come_back(
     Erasure.objects.update(due_at=Now())
     assert erase_some()
     assert not Erasure.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mapping_that_is_changed_since_a_page_was_read_holds_for_it_too(
+    shop: Shop, hubspot: Simulator
+) -> None:
+    """All customers have been looked at for the change by the time these are made."""
+    hubspot.add_contact("ada@example.com", firstname="Ada", lastname="King")
+    account_id = shop.client.account.id
+    changed: list[Any] = []
+
+    def change(_: int) -> Any:
+        answer = shop.connect(mapping={"first_name": "firstname", "last_name": "lastname"})
+        while continue_resync():
+            pass
+        return answer["mapping"]
+
+    def change_meanwhile(execute: Any, sql: str, *rest: Any) -> Any:
+        is_read = any(call.path.endswith(PAGES) for call in hubspot.calls)
+        if is_read and not changed:
+            changed.append("begun")
+            changed.extend(concurrently(1, change))
+        return execute(sql, *rest)
+
+    shop.connect(mapping={"first_name": "firstname"})
+    while continue_resync():
+        pass
+    start_import(account_id=account_id)
+    with connection.execute_wrapper(change_meanwhile):
+        assert import_some(account_id)
+    assert len(changed) == 2
+    ContactImport.objects.filter(ended_at=None).update(due_at=Now())
+    while import_some(account_id):
+        pass
+    sync()
+
+    assert (only(shop)["first_name"], only(shop)["last_name"]) == ("Ada", "King")
 
 
 def test_another_accounts_customers_are_none_of_it(

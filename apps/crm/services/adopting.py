@@ -21,10 +21,11 @@ from apps.common import clock
 from apps.common.actor import Actor
 from apps.common.ids import uuid7_at
 from apps.common.wakeups import wake_on_commit
+from apps.crm import selectors
 from apps.crm.enums import MAX_EMAIL, SyncState
 from apps.crm.events import CUSTOMER_CREATED, CUSTOMER_UPDATED, Standing, customer_object
 from apps.crm.hubspot.answers import Record
-from apps.crm.models import Contact, Customer, Erasure
+from apps.crm.models import Connection, Contact, Customer, Erasure
 from apps.crm.selectors import Line, normalised
 from apps.crm.services.customers import SYNC, owe
 from apps.crm.services.mapping import EMAIL, wanted_of
@@ -34,7 +35,8 @@ from apps.events.publishing import Draft, draft, publish_all
 
 
 class Busy(Exception):
-    """HubSpot is being told of one of these customers just now: what it has is about to change."""
+    """HubSpot is being told of one of these customers just now: what it has is about to change. Or the connection has
+    changed since the contacts were read."""
 
 
 @dataclass(slots=True)
@@ -84,6 +86,11 @@ def adopt(*, line: Line, records: Sequence[Record], actor: Actor) -> Tally:
 
 
 def _lock(line: Line, records: Sequence[Record]) -> _Page:
+    # Whoever changes the connection looks at all customers afterwards: also at those that are made here.
+    held = Connection.objects.filter(pk=line.account_id).select_for_update(no_key=True)
+    list(held.values("pk"))
+    if selectors.line(line.account_id) != line:
+        raise Busy
     ids = {record.id for record in records}
     emails = {email for record in records for email in record.emails}
     whose = Q(contact__contact_id__in=ids, contact__portal_key=line.portal_key)

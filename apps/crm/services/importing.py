@@ -91,9 +91,9 @@ def import_some(account_id: UUID | None = None) -> bool:
 
 def rehearse(account_id: UUID) -> Iterator[Tally]:
     """What an import would do, page by page, without doing it; raises ConnectionNotFound, HubSpotError."""
-    line, hubspot = _connected(account_id)
     row = ContactImport(pages=0, milestone="")  # is not saved
     while True:
+        line, hubspot = _connected(account_id)
         answer = _page(ask_patiently, line, hubspot, row)
         try:
             tally = _would_adopt(line, answer)
