@@ -37,9 +37,9 @@ def work() -> Work:
 
 def ask_in_turn(
     together: Together[int, int], numbers: Sequence[int], threads: ThreadPoolExecutor
-) -> list["Future[int]"]:
+) -> list["Future[int | None]"]:
     """Ask from as many threads; each waits in line, or is at work, before the next one asks."""
-    found: list[Future[int]] = []
+    found: list[Future[int | None]] = []
     for number in numbers:
         count = len(together._waiting)
         is_first = not together._is_at_work
@@ -50,7 +50,7 @@ def ask_in_turn(
 
 
 def test_who_comes_alone_is_served_alone_and_at_once(work: Work) -> None:
-    together = Together(work, most=16)
+    together = Together(work, most=16, patience=60)
     work.may_end.set()
 
     assert [together.ask(1), together.ask(2)] == [2, 4]
@@ -58,7 +58,7 @@ def test_who_comes_alone_is_served_alone_and_at_once(work: Work) -> None:
 
 
 def test_who_comes_meanwhile_is_served_together_and_in_order(work: Work) -> None:
-    together = Together(work, most=3)
+    together = Together(work, most=3, patience=60)
     with ThreadPoolExecutor(6) as threads:
         answers = ask_in_turn(together, range(6), threads)
         work.may_end.set()
@@ -68,7 +68,7 @@ def test_who_comes_meanwhile_is_served_together_and_in_order(work: Work) -> None
 
 
 def test_an_error_is_everybodys_for_whom_it_worked_and_nobody_elses(work: Work) -> None:
-    together = Together(work, most=2)
+    together = Together(work, most=2, patience=60)
     work.error = ValueError("broken")
     with ThreadPoolExecutor(4) as threads:
         answers = ask_in_turn(together, range(4), threads)
@@ -82,7 +82,7 @@ def test_an_error_is_everybodys_for_whom_it_worked_and_nobody_elses(work: Work) 
 
 
 def test_fewer_answers_than_asked_for_are_an_error() -> None:
-    together: Together[int, int] = Together(lambda _: [], most=2)
+    together: Together[int, int] = Together(lambda _: [], most=2, patience=60)
 
     with pytest.raises(ValueError, match="zip"):
         together.ask(1)
@@ -91,10 +91,10 @@ def test_fewer_answers_than_asked_for_are_an_error() -> None:
 
 
 def test_each_of_many_gets_its_own(work: Work) -> None:
-    together = Together(work, most=5)
+    together = Together(work, most=5, patience=60)
     work.may_end.set()
 
-    def asks(nth: int) -> list[int]:
+    def asks(nth: int) -> list[int | None]:
         return [together.ask(nth * 1000 + n) for n in range(1000)]
 
     with ThreadPoolExecutor(16) as threads:
@@ -103,3 +103,34 @@ def test_each_of_many_gets_its_own(work: Work) -> None:
     assert answers == [[2 * (nth * 1000 + n) for n in range(1000)] for nth in range(16)]
     assert sorted(itertools.chain.from_iterable(work.calls)) == list(range(16_000))
     assert max(map(len, work.calls)) <= 5
+
+
+def test_nobody_waits_for_long_for_one_that_does_not_end(work: Work) -> None:
+    together = Together(work, most=16, patience=0.01)
+    with ThreadPoolExecutor(1) as threads:
+        (first,) = ask_in_turn(together, [0], threads)
+
+        assert [together.ask(1), together.ask(2)] == [None, None]
+        work.may_end.set()
+        assert first.result(30) == 0
+
+    assert together.ask(3) == 6
+    assert work.calls == [[0], [3]]
+
+
+def test_of_many_impatient_ones_each_is_served_once_or_has_gone(work: Work) -> None:
+    together = Together(work, most=3, patience=0.00001)
+    work.may_end.set()
+
+    def asks(nth: int) -> dict[int, int | None]:
+        return {n: together.ask(n) for n in range(nth * 1000, nth * 1000 + 1000)}
+
+    with ThreadPoolExecutor(16) as threads:
+        answers = dict(itertools.chain.from_iterable(map(dict.items, threads.map(asks, range(16)))))
+
+    served = list(itertools.chain.from_iterable(work.calls))
+    assert {n: answer for n, answer in answers.items() if answer is not None} == {
+        n: 2 * n for n in served
+    }
+    assert len(set(served)) == len(served)
+    assert together.ask(7) == 14

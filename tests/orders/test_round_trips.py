@@ -27,7 +27,9 @@ def test_placing_takes_two_round_trips_and_one_of_known_products(
     for number in range(lines):
         shop.product(f"SKU-{number}")
     items = [(f"SKU-{number}", 1) for number in range(lines)]
-    shop.order(("OTHER", 1))  # the key of the API is in this process's memory from here on
+    # The key of the API is in this process's memory from here on, and prepared is what places short and long ones.
+    shop.order(("OTHER", 1))
+    shop.order(("OTHER", 1), metadata={"note": "x" * placing.LONGEST_TOGETHER})
 
     with traced() as first:
         assert shop.try_order(*items, key=key).status_code == 201
@@ -61,7 +63,9 @@ def before_each_write(act: Callable[[int], Any]) -> Iterator[list[int]]:
     def between(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if "FROM orders_post_" in sql:
             writes.append(len(writes) + 1)
-            placing._together = Together(placing._post_some, most=placing.MOST_TOGETHER)
+            placing._together = Together(
+                placing._post_some, most=placing.MOST_TOGETHER, patience=placing.PATIENCE
+            )
             concurrently(1, lambda _: act(writes[-1]))
             placing._together = ours
         return execute(sql, params, many, context)

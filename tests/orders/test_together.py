@@ -285,6 +285,44 @@ def test_one_that_waits_alone_keeps_nobody_waiting(shop: Shop, together: Togethe
     assert (short.status_code, waiting.result().status_code) == (409, 201)
 
 
+def test_one_that_does_not_come_back_keeps_nobody_waiting(shop: Shop, together: Together) -> None:
+    """PostgreSQL does not answer it, for as long as it takes another one to be placed."""
+    is_on_its_way, may_come_back = threading.Event(), threading.Event()
+
+    def linger(send: Ask, sql: str) -> Any:
+        if "FROM orders_post_soon_v1(" in sql:
+            is_on_its_way.set()
+            assert may_come_back.wait(30)
+        return send()
+
+    def come() -> Any:
+        with wrapped(linger):
+            return shop.try_order(("MUG", 1))
+
+    with background(come) as lingering:
+        assert is_on_its_way.wait(30)
+        placed = shop.try_order(("CUP", 1))
+        assert not lingering.done()
+        may_come_back.set()
+
+    assert (placed.status_code, lingering.result().status_code) == (201, 201)
+    assert_ledger_agrees()
+
+
+def test_a_long_one_makes_nobody_wait(shop: Shop, together: Together) -> None:
+    """Whoever waits for its turn is one for whom others wait, too."""
+    sent: list[str] = []
+
+    def note(send: Ask, sql: str) -> Any:
+        sent.append(sql)
+        return send()
+
+    with wrapped(note):
+        shop.order(("MUG", 1), metadata={"note": "x" * placing.LONGEST_TOGETHER})
+
+    assert [ALONE in sql for sql in sent if "FROM orders_post" in sql] == [True]
+
+
 def test_nobody_is_placed_twice_when_the_answer_is_lost(shop: Shop, together: Together) -> None:
     """PostgreSQL has committed, and the connection is gone before it can say so."""
 

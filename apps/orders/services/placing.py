@@ -35,6 +35,10 @@ MAX_ATTEMPTS = 4
 
 # Orders of as many requests at most are written together.
 MOST_TOGETHER = 16
+# One with longer documents, of some 35 lines and more, goes alone: the others would wait for it.
+LONGEST_TOGETHER = 16_000
+# As long does an order wait for its turn, in seconds, and goes alone then.
+PATIENCE = 1.0
 
 _POST = (
     "SELECT outcome, available::text, id, number, at, status, fingerprint, body, location"
@@ -190,7 +194,8 @@ def _write(placed: Placed, actor: Actor, retry: Retry | None) -> _Written:
         str(order.storefront.reservation_minutes or ""),
         b"\x1f".join((orjson.dumps(content), payload, body)).decode(),
     )
-    return _together.ask(posting) or _post(posting)
+    is_small = len(posting.documents) <= LONGEST_TOGETHER
+    return (is_small and _together.ask(posting)) or _post(posting)
 
 
 def _post_some(postings: Sequence[_Posting]) -> Sequence[_Written | None]:
@@ -231,4 +236,4 @@ def _without_zone(at: datetime | None) -> str:
     return "" if at is None else at.isoformat(timespec="microseconds").removesuffix("+00:00")
 
 
-_together = Together(_post_some, most=MOST_TOGETHER)
+_together = Together(_post_some, most=MOST_TOGETHER, patience=PATIENCE)
