@@ -205,6 +205,26 @@ def command(*arguments: str) -> str:
     return said.getvalue()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_product_made_while_the_others_are_locked_is_somebody_elses(shop: Shop) -> None:
+    shop.product("MUG", stock=10)
+
+    def make_it(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        answer = execute(sql, params, many, context)
+        if 'FROM "orders_stock"' in sql and "FOR NO KEY UPDATE" in sql and not made:
+            made.extend(concurrently(1, lambda _: shop.product("TEA", stock=5)))
+        return answer
+
+    made: list[Any] = []
+    with connection.execute_wrapper(make_it):
+        report = bring_in(shop.api.account, HEAD + "MUG,,,,7\nTEA,Tea,690,EUR,3\n")
+
+    assert counts(report) == (0, 1, 0, 1)
+    assert "import again" in faults(report)[3]
+    assert (stock("MUG"), stock("TEA")) == ((7, 0), (5, 0))
+    assert_ledger_agrees()
+
+
 def test_the_command_rehearses_and_brings_in(shop: Shop, tmp_path: Path) -> None:
     file = tmp_path / "products.csv"
     file.write_text(HEAD + "MUG,Mug,1,EUR,2\n")

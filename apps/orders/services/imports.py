@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from io import BytesIO
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from uuid import UUID
 
 from django.db import transaction
@@ -131,6 +131,7 @@ class _Batch:
     def __init__(self, account_id: UUID, rows: Sequence[Row], report: Report) -> None:
         self._account_id = account_id
         self._rows = rows
+        self._present = products(account_id).filter(sku__in=[row.sku for row in rows])
         self._report = report
         self._stock: dict[UUID, Stock] = {}
         self._new: list[tuple[Product, Row]] = []
@@ -139,13 +140,16 @@ class _Batch:
         self._moves: list[Move] = []
 
     def lock(self) -> None:
-        """Lock the products, then their stock, each in the order of ids, as everybody does."""
-        mine = self._present().select_related(None).select_for_update(no_key=True).order_by("pk")
-        self._stock = locked_stock(list(mine.values_list("pk", flat=True)))
+        """Lock the products, then their stock, each in the order of ids, as everybody does. One that is made from
+        here on is somebody else's."""
+        mine = self._present.select_related(None).select_for_update(no_key=True).order_by("pk")
+        ids = list(mine.values_list("pk", flat=True))
+        self._stock = locked_stock(ids)
+        self._present = self._present.filter(pk__in=ids)
 
     def plan(self) -> None:
         """Decide what each row would do, and count it."""
-        present = {product.sku: product for product in self._present()}
+        present = {product.sku: product for product in self._present}
         for row in self._rows:
             product = present.get(row.sku)
             fault = self._plan_new(row) if product is None else self._plan_change(product, row)
@@ -163,9 +167,6 @@ class _Batch:
         if self._moves:
             move(self._moves, self._stock, actor, at)
             tell_low_stock({one.product_id for one in self._moves}, actor=actor, at=at)
-
-    def _present(self) -> Any:
-        return products(self._account_id).filter(sku__in=[row.sku for row in self._rows])
 
     def _plan_new(self, row: Row) -> str:
         missing = [name for name in _NEEDED if name not in row.fields]
