@@ -61,6 +61,14 @@ def test_numbers_increase(shop: Shop) -> None:
     assert shop.order()["number"] < shop.order()["number"]
 
 
+def test_an_order_of_what_is_not_known_yet_draws_one_number(shop: Shop) -> None:
+    for sku in ("MUG", "CUP"):
+        shop.product(sku)
+    mug, cup = (shop.order((sku, 1)) for sku in ("MUG", "CUP"))
+
+    assert cup["number"] == mug["number"] + 1
+
+
 def test_lines_of_one_sku_are_summed(shop: Shop) -> None:
     shop.product("MUG", stock=10)
 

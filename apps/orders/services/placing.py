@@ -166,7 +166,7 @@ def _read(account_id: UUID, wanted: NewOrder, retry: Retry | None) -> Catalogue 
     with prepared_cursor() as cursor:
         cursor.execute(
             "SELECT storefront::text, products::text, status, fingerprint, body, location"
-            " FROM orders_read_for_placing_v2($1, $2, $3, $4, $5)",
+            " FROM orders_read_for_placing_v3($1, $2, $3, $4, $5)",
             [account_id, wanted.storefront, wanted.items.skus, key, KEPT_SECONDS],
         )
         storefront, products, *answer = cursor.fetchone()
