@@ -4,6 +4,7 @@ import itertools
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -40,13 +41,15 @@ def ask_in_turn(
 ) -> list["Future[int | None]"]:
     """Ask from as many threads; each waits in line, or is at work, before the next one asks."""
     found: list[Future[int | None]] = []
-    for number in numbers:
-        count = len(together._waiting)
-        is_first = not together._is_at_work
+    for nth, number in enumerate(numbers):
         found.append(threads.submit(together.ask, number))
-        wait_until(lambda: is_first or len(together._waiting) > count)  # noqa: B023 - awaited at once
-        wait_until(lambda: together._is_at_work and (not is_first or not together._waiting))  # noqa: B023
+        wait_until(partial(stands, together, nth))
     return found
+
+
+def stands(together: Together[int, int], waiting: int) -> bool:
+    """Whether one is at work and so many wait."""
+    return together._is_at_work and len(together._waiting) == waiting
 
 
 def test_who_comes_alone_is_served_alone_and_at_once(work: Work) -> None:
