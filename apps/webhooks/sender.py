@@ -192,8 +192,8 @@ class Sender:
                     continue
                 outcome = await post(self._client, parcel)
                 self._lines.note(line, outcome)
-                if not outcome.is_success:
-                    # How it goes on is decided where failures are counted, not in this line.
+                if not outcome.is_success or outcome.control.pause is not None:
+                    # How it goes on is decided where failures are counted and pauses kept, not in this line.
                     self._give_up(line.take_back())
                 self._outcomes.put(outcome)
         finally:

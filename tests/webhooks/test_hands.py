@@ -211,3 +211,23 @@ def test_what_is_in_line_behind_a_failure_is_given_back_untried(
     assert MIN_FAILURES <= Attempt.objects.count() < MIN_FAILURES + ENDPOINT_CAP
     assert Due.objects.filter(lease_id__isnull=False).count() == 0
     assert not Due.objects.filter(claims__gt=0).exists()
+
+
+def test_what_is_in_line_behind_an_answer_that_asks_for_a_pause_is_given_back_untried(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    endpoint = make_endpoint(receiver.url())
+    receiver.answer("/", Answer(200, headers={"Webhook-Delivery": "pause=3600"}))
+    for _ in range(60):
+        publish_event(endpoint.account)
+    dispatch_slowly()
+    with monkeypatch.context() as patched:
+        patched.setattr("apps.webhooks.lines.Lines.hands", {endpoint.id: 60})
+        send()
+
+    delivering.deliver()  # as it is woken to do
+
+    assert delivering.sender.wait_until_empty(20)
+    assert len(receiver.requests) == ENDPOINT_CAP
+    assert not Due.objects.exclude(lease_id=None).exists()
