@@ -1,5 +1,6 @@
 """Finding all that sending a claimed delivery takes, or why it is not to be sent."""
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,8 @@ def _parcel(
         body=body,
         occurred_at=found.occurred_at,
         leased_at=leased_at,
-        send_at=leased_at + one.send_in,
+        send_at=time.monotonic()
+        + one.send_in,  # a claim counts from its turn, for which it may have waited
         slot=one.slot,
         is_set_aside=found.is_set_aside,
         is_watched=found.is_watched,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import F
-from django.db.models.functions import Least, Now
+from django.db.models.functions import Greatest, Least, Now
 
 from apps.accounts.models import Account
 from apps.common import clock
@@ -258,8 +258,10 @@ def _owe_now(found: Delivery, target: Endpoint) -> None:
 
 
 def _limit_rate(endpoint_id: UUID) -> None:
-    """Let claims count its requests: they do when its pace has a next free moment."""
-    Pace.objects.update_or_create(pk=endpoint_id, defaults={"next_at": Now()})
+    """Let claims count its requests: they do when its pace has a next free moment. What they have given away of
+    the limit before is not given again."""
+    Pace.objects.get_or_create(pk=endpoint_id)
+    Pace.objects.filter(pk=endpoint_id).update(next_at=Greatest("next_at", Now()))
 
 
 def _publish(kind: EventType, about: Endpoint, actor: Actor) -> None:

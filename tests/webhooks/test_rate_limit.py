@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -9,12 +10,22 @@ from django.db.models.functions import Now
 
 from apps.common.ids import uuid7
 from apps.webhooks import services
+from apps.webhooks.claims import AFTER_ALL_CLAIMS
 from apps.webhooks.delivering import delivering
 from apps.webhooks.limits import RATE_HORIZON_SECONDS
 from apps.webhooks.models import Due, Endpoint, Pace
-from tests.support import Receiver, concurrently
+from apps.webhooks.preparing import prepare
+from apps.webhooks.transport import Parcel
+from tests.support import (
+    Receiver,
+    background,
+    concurrently,
+    holding,
+    somebody_waits_for_a_lock,
+    wait_until,
+)
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent
-from tests.webhooks.situations import take
+from tests.webhooks.situations import dispatch_slowly, take
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -91,6 +102,44 @@ def test_a_limit_can_be_set_changed_and_lifted(
 
     owe(endpoint, 5)
     assert [one.send_in for one in take()] == [0.0] * 5
+
+
+def test_moments_given_under_the_limit_before_are_not_given_again(
+    make_endpoint: MakeEndpoint, receiver: Receiver
+) -> None:
+    endpoint = make_endpoint(receiver.url(), rate_limit=1)
+    owe(endpoint, 10)
+    assert len(take()) == 2, "now and in a second"
+    given_until = Pace.objects.get().next_at
+
+    services.update_endpoint(
+        account_id=endpoint.account_id, endpoint_id=endpoint.id, changes={"rate_limit": 2}
+    )
+
+    assert Pace.objects.get().next_at == given_until
+
+
+def test_a_claim_s_moments_count_from_its_turn(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver
+) -> None:
+    """It may have waited for it while others were given the moments before."""
+    endpoint = make_endpoint(receiver.url(), rate_limit=1)
+    for _ in range(2):
+        publish_event(endpoint.account)
+    dispatch_slowly()
+
+    def claim_and_prepare() -> list[Parcel]:
+        asked_at = time.monotonic()
+        return prepare(take(), asked_at)[0]
+
+    with ExitStack() as ended, holding(AFTER_ALL_CLAIMS):
+        prepared = ended.enter_context(background(claim_and_prepare))
+        wait_until(somebody_waits_for_a_lock)
+        its_turn = time.monotonic()
+
+    first, second = sorted(one.send_at for one in prepared.result())
+    assert first >= its_turn
+    assert second >= its_turn + 1
 
 
 def test_time_that_was_not_used_is_not_saved_up(
