@@ -20,7 +20,7 @@ from apps.webhooks.models import FanOut
 from apps.webhooks.outcomes import dismiss
 from apps.webhooks.preparing import Dismissal, keyrings
 from apps.webhooks.services import DELIVER
-from apps.webhooks.transport import Parcel
+from apps.webhooks.transport import Keyring, Parcel
 
 FAN_OUT = "webhooks.fan_out"
 
@@ -30,7 +30,7 @@ def fan_out(events: Sequence[Event]) -> None:
     """Make the deliveries of the first 64 endpoints of each event; a job goes on where there are more.
 
     So this transaction stays small whatever the audience. What this process can send itself it sends
-    as soon as the transaction has committed; the rest is claimed.
+    as soon as the transaction has committed, for which claims wait meanwhile; the rest is claimed.
     """
     wanted = {event.id: event for event in events if event.type != TEST.name}
     if not wanted:
@@ -57,8 +57,7 @@ def fan_out(events: Sequence[Event]) -> None:
         )
         wake_on_commit(FAN_OUT)
     fast = [one for one in made if one.fast]
-    parcels = _parcels(fast, wanted, lease)
-    transaction.on_commit(partial(delivering.hand_over, lease, parcels))
+    transaction.on_commit(partial(_send, fast, wanted, lease), robust=True)
     if len(fast) < len(made):
         transaction.on_commit(delivering.look_again)
         wake_on_commit(DELIVER)
@@ -71,32 +70,41 @@ def on_customer_erased(events: Sequence[Event]) -> None:
     erase_answers([event.subject for event in events])
 
 
-def _parcels(fast: Sequence[Made], events: Mapping[UUID, Event], lease: Lease) -> list[Parcel]:
-    rings = keyrings({one.endpoint_id: one.version for one in fast})
-    unreadable = [one for one in fast if one.endpoint_id not in rings]
-    if unreadable:
-        dismiss(
-            [
-                Dismissal(one.delivery_id, lease.id, DeliveryStatus.PARKED, Reason.UNREADABLE)
-                for one in unreadable
-            ]
-        )
-    return [
-        Parcel(
-            delivery_id=one.delivery_id,
-            lease_id=lease.id,
-            endpoint_id=one.endpoint_id,
-            event_id=one.event_id,
-            step=0,
-            url=one.url,
-            keyring=rings[one.endpoint_id],
-            body=bytes(events[one.event_id].payload),
-            occurred_at=events[one.event_id].occurred_at.timestamp(),
-            leased_at=lease.taken_at,
-            send_at=lease.taken_at,
-            is_set_aside=one.is_set_aside,
-            is_watched=one.is_watched,
-        )
-        for one in fast
-        if one.endpoint_id in rings
-    ]
+def _send(fast: Sequence[Made], events: Mapping[UUID, Event], lease: Lease) -> None:
+    try:
+        rings = keyrings({one.endpoint_id: one.version for one in fast})
+        unreadable = [one for one in fast if one.endpoint_id not in rings]
+        if unreadable:
+            dismiss(
+                [
+                    Dismissal(one.delivery_id, lease.id, DeliveryStatus.PARKED, Reason.UNREADABLE)
+                    for one in unreadable
+                ]
+            )
+        parcels = [
+            _parcel(one, events[one.event_id], rings[one.endpoint_id], lease)
+            for one in fast
+            if one.endpoint_id in rings
+        ]
+    except BaseException:
+        delivering.leases.abandon(lease)
+        raise
+    delivering.hand_over(lease, parcels)
+
+
+def _parcel(one: Made, event: Event, keyring: Keyring, lease: Lease) -> Parcel:
+    return Parcel(
+        delivery_id=one.delivery_id,
+        lease_id=lease.id,
+        endpoint_id=one.endpoint_id,
+        event_id=one.event_id,
+        step=0,
+        url=one.url,
+        keyring=keyring,
+        body=bytes(event.payload),
+        occurred_at=event.occurred_at.timestamp(),
+        leased_at=lease.taken_at,
+        send_at=lease.taken_at,
+        is_set_aside=one.is_set_aside,
+        is_watched=one.is_watched,
+    )

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from tests.support.isolation import close_broker_connection
 
@@ -57,6 +57,28 @@ def holding(statement: str, *parameters: Any) -> Iterator[None]:
         yield
     finally:
         other.close()  # rolls back
+
+
+@contextmanager
+def uncommitted(work: Callable[[], T]) -> Iterator["Future[T]"]:
+    """`work` is done in a transaction of another thread, which commits after the block."""
+    is_done, may_commit = threading.Event(), threading.Event()
+
+    @transaction.atomic
+    def run() -> T:
+        try:
+            result = work()
+        finally:
+            is_done.set()
+        assert may_commit.wait(TIMEOUT_SECONDS)
+        return result
+
+    with background(run) as future:
+        assert is_done.wait(TIMEOUT_SECONDS)
+        try:
+            yield future
+        finally:
+            may_commit.set()
 
 
 def somebody_waits_for_a_lock() -> bool:

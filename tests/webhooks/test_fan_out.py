@@ -222,10 +222,11 @@ def test_a_rolled_back_dispatch_sends_nothing(
 ) -> None:  # fmt: skip
     publish_event(make_endpoint(receiver.url()).account)
 
-    def fail(*_: Any, **__: Any) -> Any:
+    def make_and_fail(*events: Any, **options: Any) -> Any:
+        make_deliveries(*events, **options)
         raise RuntimeError("after the deliveries were made")
 
-    monkeypatch.setattr("apps.webhooks.handlers._parcels", fail)
+    monkeypatch.setattr("apps.webhooks.handlers.make_deliveries", make_and_fail)
     dispatch()
     assert not Delivery.objects.exists()
     assert delivering.sender.wait_until_empty(0)
@@ -237,6 +238,25 @@ def test_a_rolled_back_dispatch_sends_nothing(
 
     assert len(receiver.wait_for(1)) == 1
     assert Delivery.objects.count() == 1
+
+
+def test_what_cannot_be_sent_at_once_after_all_is_claimed(
+    make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    publish_event(make_endpoint(receiver.url()).account)
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("after the deliveries were committed")
+
+    monkeypatch.setattr("apps.webhooks.handlers._parcel", fail)
+    dispatch()
+    assert Consumer.objects.get(name="webhooks.fan_out").failures == 0
+    monkeypatch.undo()
+    send()
+
+    assert len(receiver.wait_for(1)) == 1
+    assert Delivery.objects.get().status == "delivered"
 
 
 def test_a_small_event_is_sent_by_whoever_dispatches_it_without_a_claim(
