@@ -1,17 +1,12 @@
-"""The request for the next page, made while the page before it is looked at (docs/adr/0046)."""
+"""The request for the next page, sent while the page before it is looked at (docs/adr/0046)."""
 
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from apps.common.outgoing.pooled import Answer
-from apps.datafetch.limits import READERS
 from apps.datafetch.services.storing import Known
-from apps.datafetch.sources import asking
+from apps.datafetch.sources.asking import Request
 from apps.datafetch.sources.source import Asked
-
-# Twice as many as read: an answer that nobody waits for any more must not hold up another stream's.
-_askers = ThreadPoolExecutor(2 * READERS, "asking")
 
 
 def conditions(known: Known | None) -> dict[str, str]:
@@ -21,22 +16,26 @@ def conditions(known: Known | None) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """An answer that another thread waits for. Whoever does not use it counts its request all the same."""
+    """An answer that is on its way. Whoever drops it counts its request all the same."""
 
     asked: Asked
     given: Mapping[str, str]
-    _answer: "Future[Answer]" = field(repr=False)
+    _request: Request = field(repr=False)
 
     @classmethod
     def of(cls, asked: Asked, known: Known) -> "Coming":
-        """Ask."""
+        """Ask; raises SourceFailed when the request cannot leave."""
         given = conditions(known)
-        return cls(asked, given, _askers.submit(asking.ask, asked, **given))
+        return cls(asked, given, Request(asked, **given))
 
     def is_for(self, asked: Asked, known: Known | None) -> bool:
         """Whether it is what would be asked for now."""
         return asked.digest == self.asked.digest and conditions(known) == self.given
 
     def answer(self) -> Answer:
-        """Wait for it; raises SourceFailed as `asking.ask` does."""
-        return self._answer.result()
+        """Wait for it; raises SourceFailed as a request does."""
+        return self._request.answer()
+
+    def drop(self) -> None:
+        """Do not wait for it."""
+        self._request.drop()

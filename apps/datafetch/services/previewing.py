@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from apps.common.outgoing import guard, pooled
-from apps.common.outgoing.pooled import Answer, Limits
+from apps.common.outgoing import guard
+from apps.common.outgoing.bounds import Limits, TooLarge
+from apps.common.outgoing.connections import origin
+from apps.common.outgoing.pooled import Answer
 from apps.common.places import Places
 from apps.datafetch import limits
 from apps.datafetch.enums import Change, SchemaPolicy
@@ -175,7 +177,7 @@ class _Look:
         try:
             answer = asking.whatever(asked, limits=_PAGE)
         except SourceFailed as failure:
-            if failure.code == pooled.TooLarge.code:
+            if failure.code == TooLarge.code:
                 failure.detail += f" A run takes {limits.MAX_BODY_BYTES:,}, a preview less."
             raise
         self.seen.response = {
@@ -269,7 +271,7 @@ class _Look:
             self._warn(
                 "content_type", f"It is JSON, but says that it is {kind[:100] or 'nothing'!r}."
             )
-        if pooled.origin(guard.parse(answer.url)) != self.source.origin:
+        if origin(guard.parse(answer.url)) != self.source.origin:
             detail = "A redirect leads to another origin, which gets no credentials. Use its URL."
             self._warn("redirected_elsewhere", detail)
 
@@ -300,7 +302,7 @@ class _Look:
                 self.stream.pagination,
                 {},
                 url=answer.url,
-                links=answer.headers.getlist("link"),
+                links=answer.headers.get_all("link", []),
                 document=document,
                 count=count,
                 steps=self.steps,
@@ -317,7 +319,7 @@ class _Look:
     def _tell_of_next(self, after: Position) -> None:
         since = (self.stream.cursor or {}).get("initial")
         target = guard.parse(self.source.asked(after, since, None).bare)
-        is_elsewhere = pooled.origin(target) != self.source.origin
+        is_elsewhere = origin(target) != self.source.origin
         url = redacted(target.url, self.hidden)
         self.seen.following = {"url": url, "is_other_origin": is_elsewhere}
         if is_elsewhere:

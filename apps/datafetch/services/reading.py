@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -116,6 +116,8 @@ class _Reading(Turn):
             super().take()
         except NotYet as wait:
             self.leave(wait.seconds)
+        finally:
+            self._drop_coming()
 
     def finish(self) -> Checkpoint | None:
         return finishing.finish(self.stream, self.progress, self.run, self.checkpoint)
@@ -155,8 +157,13 @@ class _Reading(Turn):
         if self._unconfirmed:
             storing.store(*self._what(), self._with_unconfirmed(), self.checkpoint, self.held)
         if self._coming is not None:
-            self._coming = None
+            self._drop_coming()
             runs.count_request(self.run.id)
+
+    def _drop_coming(self) -> None:
+        if self._coming is not None:
+            self._coming.drop()
+            self._coming = None
 
     def _await(self) -> None:
         """Wait until a page is stored that was handed over."""
@@ -216,7 +223,8 @@ class _Reading(Turn):
         asked = self._asked_ahead(pages.position_after(known), before.since)
         following = self._window.get(asked.digest) if asked is not None else None
         if asked is not None and following is not None and self._is_as_read(following):
-            self._coming = Coming.of(asked, following)
+            with suppress(SourceFailed):  # as will be told when it is asked for in its turn
+                self._coming = Coming.of(asked, following)
 
     def _asked_ahead(self, at: Position | None, since: Any) -> Asked | None:
         """The request for the page at `at`; None when it cannot be told before the one before it is stored."""
@@ -278,7 +286,7 @@ class _Reading(Turn):
                 self.stream.pagination,
                 before.at or {},
                 url=answer.url,
-                links=answer.headers.getlist("link"),
+                links=answer.headers.get_all("link", []),
                 document=document,
                 count=page.count,
                 steps=steps,
@@ -315,17 +323,17 @@ class _Reading(Turn):
             return coming.answer(), 1
         self._wait_for_host()
         try:
-            answer = asking.ask(asked, **given)
+            answer = asking.Request(asked, **given).answer()
         except SourceFailed as failure:
             if failure.status != 401 or not self._has_token:
                 raise
         else:
-            self._coming = None
+            self._drop_coming()
             return answer, 1 if coming is None else 2
         self._wait_for_host()
         renewed = self.source.asked(before.at or {}, before.since, self._token(is_refused=True))
         self._request, self._hidden = f"GET {renewed.shown}", self.source.hidden_of(renewed)
-        return asking.ask(renewed, **given), 2
+        return asking.Request(renewed, **given).answer(), 2
 
     def _is_as_read(self, known: Known) -> bool:
         """Whether a page's records are read now as they were then."""

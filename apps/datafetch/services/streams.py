@@ -12,7 +12,8 @@ from django.db.models.functions import Now
 
 from apps.accounts.models import Account
 from apps.common import clock
-from apps.common.outgoing import guard, pooled
+from apps.common.outgoing import guard
+from apps.common.outgoing.connections import origin
 from apps.common.versions import require_version
 from apps.datafetch import selectors
 from apps.datafetch.enums import State, Trigger
@@ -193,7 +194,7 @@ def _parted(
 
 def _keep_at_home(current: Stream, url: str, secrets: Secrets, resent: set[str]) -> None:
     """Refuse to send a stored secret to another server than the one that it was given for."""
-    if pooled.origin(guard.parse(url)) == pooled.origin(guard.parse(current.url)):
+    if origin(guard.parse(url)) == origin(guard.parse(current.url)):
         return
     for part, values in secrets.items():
         if values and part not in resent:

@@ -1,7 +1,8 @@
 """Asking a remote API: what its answers mean, and tokens of OAuth 2 (RFC 6749, section 4.4)."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
@@ -9,8 +10,9 @@ from urllib.parse import quote_plus, urlencode
 
 import orjson
 
-from apps.common.outgoing import guard, pooled
-from apps.common.outgoing.pooled import Answer, Limits
+from apps.common.outgoing import bounds, guard
+from apps.common.outgoing.bounds import Limits
+from apps.common.outgoing.pooled import Answer, Sent, send
 from apps.datafetch.limits import MAX_BODY_BYTES, MAX_RETRY_AFTER, PAGE_SECONDS
 from apps.datafetch.sources.failures import SourceFailed
 from apps.datafetch.sources.source import ACCEPT, USER_AGENT, Asked, Source
@@ -21,6 +23,7 @@ TOKEN_LIMITS = Limits(total_seconds=10.0, max_bytes=262_144)
 # A token is not used in the last seconds of its life, which may end while a request is under way.
 TOKEN_MARGIN = 30
 MAX_TOKEN_SECONDS = 10**7
+_HEADERS = {"user-agent": USER_AGENT, "accept": ACCEPT}
 
 
 class Token(NamedTuple):
@@ -30,25 +33,35 @@ class Token(NamedTuple):
     seconds: int | None
 
 
-def ask(asked: Asked, *, etag: str = "", last_modified: str = "") -> Answer:
-    """The 2xx or 304 answer to a request; raises SourceFailed for anything else."""
-    answer = whatever(asked, etag=etag, last_modified=last_modified)
-    if answer.status != 304 or not (etag or last_modified):
-        require_success(answer)
-    return answer
+class Request:
+    """A request for a page that has left, to be ended by `answer` or `drop`; raises SourceFailed when it cannot leave.
+
+    `etag` and `last_modified` are those of the answer that is known."""
+
+    def __init__(self, asked: Asked, *, etag: str = "", last_modified: str = "") -> None:
+        conditions = {"if-none-match": etag, "if-modified-since": last_modified}
+        given = {name: value for name, value in conditions.items() if value}
+        self._is_conditional = bool(given)
+        with _understood():
+            self._sent = Sent("GET", asked.url, _HEADERS | given, asked.private, None, PAGE_LIMITS)
+
+    def answer(self) -> Answer:
+        """The 2xx or 304 answer; raises SourceFailed for anything else."""
+        with _understood():
+            answer = self._sent.answer()
+        if answer.status != 304 or not self._is_conditional:
+            require_success(answer)
+        return answer
+
+    def drop(self) -> None:
+        """Wait for no answer."""
+        self._sent.drop()
 
 
-def whatever(
-    asked: Asked, *, etag: str = "", last_modified: str = "", limits: Limits = PAGE_LIMITS
-) -> Answer:
+def whatever(asked: Asked, *, limits: Limits) -> Answer:
     """The answer to a request, of any status; raises SourceFailed when there is none."""
-    conditions = {"if-none-match": etag, "if-modified-since": last_modified}
-    headers = {
-        "user-agent": USER_AGENT,
-        "accept": ACCEPT,
-        **{name: value for name, value in conditions.items() if value},
-    }
-    return _sent("GET", asked.url, headers=headers, private=asked.private, limits=limits)
+    with _understood():
+        return send("GET", asked.url, headers=_HEADERS, private=asked.private, limits=limits)
 
 
 def require_success(answer: Answer) -> None:
@@ -105,16 +118,18 @@ def retry_after(answer: Answer) -> float | None:
     return min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
-def _sent(method: str, url: str, **options: Any) -> Answer:
+@contextmanager
+def _understood() -> Iterator[None]:
+    """What the client raises, as what it means for a stream."""
     try:
-        return pooled.send(method, url, **options)
+        yield
     except guard.AddressRefused as error:
         raise SourceFailed("address_not_allowed", str(error)) from error
     except guard.UrlInvalid as error:
         raise SourceFailed("redirect_invalid", f"A redirect leads nowhere: {error}") from error
-    except (pooled.TooLarge, pooled.TooManyRedirects, pooled.EncodingUnknown) as error:
+    except (bounds.TooLarge, bounds.TooManyRedirects, bounds.EncodingUnknown) as error:
         raise SourceFailed(error.code, str(error)) from error
-    except pooled.SendFailed as error:
+    except bounds.SendFailed as error:
         raise SourceFailed(error.code, str(error), is_passing=True) from error
 
 
@@ -145,14 +160,9 @@ def _token_answer(
         "accept": "application/json",
         "content-type": "application/x-www-form-urlencoded",
     }
-    return _sent(
-        "POST",
-        url,
-        headers=sent,
-        private=headers,
-        body=urlencode(form).encode(),
-        limits=limits,
-    )
+    body = urlencode(form).encode()
+    with _understood():
+        return send("POST", url, headers=sent, private=headers, body=body, limits=limits)
 
 
 def _token(answer: Answer) -> Token:

@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
 import orjson
 
-from apps.common.outgoing import guard, pooled
+from apps.common.outgoing import guard
+from apps.common.outgoing.connections import Origin, origin
 from apps.datafetch.sources import pagination
 from apps.datafetch.sources.expressions import Expression, compiled
 from apps.datafetch.sources.failures import HIDDEN, SourceFailed, redacted
@@ -104,8 +105,8 @@ class Source:
         ).digest()
 
     @cached_property
-    def origin(self) -> tuple[str, str, int]:
-        return pooled.origin(guard.parse(self.url))
+    def origin(self) -> Origin:
+        return origin(guard.parse(self.url))
 
     @property
     def host(self) -> str:
@@ -128,7 +129,7 @@ class Source:
                 extra[self.cursor["param"]] = _as_text(since)
             extra |= pagination.params_of(self.pagination, position)
         bare = _with(url, extra)
-        is_home = pooled.origin(_parsed(bare)) == self.origin
+        is_home = origin(_parsed(bare)) == self.origin
         whole = _with(bare, mine) if is_home else bare
         _parsed(whole)
         return Asked(

@@ -16,8 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from apps.common.outgoing import guard, pooled
-from apps.common.outgoing.pooled import Limits, send
+from apps.common.outgoing import bounds, connections, guard
+from apps.common.outgoing.bounds import Limits
+from apps.common.outgoing.pooled import Sent, send
 from tests.support import Answer, Receiver
 from tests.support.flood import flood
 
@@ -55,10 +56,41 @@ def test_a_kept_connection_that_was_closed_is_made_anew() -> None:
 
 def test_a_new_connection_that_breaks_is_not_tried_again() -> None:
     with serving(lambda _: [None]) as (url, connections):
-        with pytest.raises(pooled.SendFailed):
+        with pytest.raises(bounds.SendFailed):
             send("GET", url)
 
         assert connections() == 1
+
+
+def test_a_kept_connection_on_which_something_came_unasked_is_not_used_again() -> None:
+    with serving(lambda _: [OK + OK * 2000]) as (url, connections):  # more than is read at once
+        for number in (1, 2):
+            assert send("GET", url).body == b"ok"
+            assert connections() == number
+
+
+def test_an_answer_can_be_read_later_and_that_time_is_not_the_servers(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(200, b"hello"))
+
+    sent = Sent("GET", receiver.url("/"), {}, {}, None, Limits(total_seconds=0.5))
+    threading.Event().wait(0.6)
+
+    assert sent.answer().body == b"hello"
+
+
+def test_an_answer_that_nobody_wants_costs_its_connection() -> None:
+    with serving(lambda _: [OK]) as (url, connections):
+        Sent("GET", url, {}, {}, None, Limits()).drop()
+        assert send("GET", url).body == b"ok"
+
+    assert connections() == 2
+
+
+def test_what_cannot_stand_in_a_first_line_is_written_by_percent(receiver: Receiver) -> None:
+    send("GET", f"{receiver.url('/größe/%20')}?q=a|ü&r=%7C#part")
+
+    (request,) = receiver.requests
+    assert (request.path, request.query) == ("/gr%C3%B6%C3%9Fe/%20", "q=a%7C%C3%BC&r=%7C")
 
 
 def test_an_address_is_refused_at_connect(receiver: Receiver, settings: Any) -> None:
@@ -145,7 +177,7 @@ def test_a_redirect_to_a_refused_address_is_refused(receiver: Receiver) -> None:
 def test_redirects_come_to_an_end(receiver: Receiver) -> None:
     receiver.answer("/", Answer(302, headers={"Location": "/"}))
 
-    with pytest.raises(pooled.TooManyRedirects):
+    with pytest.raises(bounds.TooManyRedirects):
         send("GET", receiver.url("/"))
     assert len(receiver.requests) == Limits().redirects + 1
 
@@ -181,18 +213,18 @@ def test_a_gzip_bomb_is_refused(receiver: Receiver, members: int) -> None:
     bomb = gzip.compress(b"\0" * 60_000_000 if members == 1 else b"\0" * 49_999) * members
     receiver.answer("/", Answer(200, bomb, {"Content-Encoding": "gzip"}))
 
-    with pytest.raises(pooled.TooLarge):
+    with pytest.raises(bounds.TooLarge):
         send("GET", receiver.url("/"), limits=Limits(max_bytes=100_000))
 
 
 @pytest.mark.parametrize(
     ("encoding", "body", "error"),
     [
-        ("br", b"x", pooled.EncodingUnknown),
-        ("gzip, gzip", gzip.compress(gzip.compress(b"x")), pooled.EncodingUnknown),
-        ("gzip", b"not gzip at all", pooled.EncodingUnknown),
-        ("gzip", zlib.compress(b"x"), pooled.EncodingUnknown),
-        ("gzip", gzip.compress(b"x" * 1000)[:-4], pooled.SendFailed),
+        ("br", b"x", bounds.EncodingUnknown),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"x")), bounds.EncodingUnknown),
+        ("gzip", b"not gzip at all", bounds.EncodingUnknown),
+        ("gzip", zlib.compress(b"x"), bounds.EncodingUnknown),
+        ("gzip", gzip.compress(b"x" * 1000)[:-4], bounds.SendFailed),
     ],
     ids=["brotli", "twice", "not gzip", "deflate", "cut off"],
 )
@@ -218,14 +250,14 @@ def test_what_cannot_be_unpacked_is_said(
 )
 def test_dripping_does_not_stretch_the_time(beginning: bytes) -> None:
     """Each byte comes well before the server would count as silent."""
-    with dripping(beginning, b"1") as url, pytest.raises(pooled.TimedOut, match="more than 1 s"):
+    with dripping(beginning, b"1") as url, pytest.raises(bounds.TimedOut, match="more than 1 s"):
         send("GET", url, limits=QUICK)
 
 
 def test_a_silent_server_is_given_up() -> None:
     with (
         dripping(b"HTTP/1.1 200 OK\r\n", b"") as url,
-        pytest.raises(pooled.TimedOut, match="silent"),
+        pytest.raises(bounds.TimedOut, match="silent"),
     ):
         send("GET", url, limits=QUICK)
 
@@ -244,7 +276,7 @@ def test_a_silent_server_is_given_up() -> None:
     ids=["interim", "until-closed", "length", "chunk-extensions"],
 )
 def test_floods_are_cut_off(beginning: bytes, endlessly: bytes) -> None:
-    with flood(beginning, endlessly) as url, pytest.raises(pooled.TooLarge):
+    with flood(beginning, endlessly) as url, pytest.raises(bounds.TooLarge):
         send("GET", url, limits=Limits(max_bytes=100_000))
 
 
@@ -255,12 +287,13 @@ def test_floods_are_cut_off(beginning: bytes, endlessly: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
         b"not HTTP at all\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nConte",
     ],
 )
 def test_an_answer_that_breaks_off_is_none(sent: bytes) -> None:
-    with serving(lambda _: [sent, None]) as (url, _), pytest.raises(pooled.SendFailed):
+    with serving(lambda _: [sent, None]) as (url, _), pytest.raises(bounds.SendFailed):
         send("GET", url)
 
 
@@ -268,7 +301,7 @@ def test_nobody_listening_is_told_without_details() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-    with pytest.raises(pooled.SendFailed, match=r"^No connection could be made\.$"):
+    with pytest.raises(bounds.SendFailed, match=r"^No connection could be made\.$"):
         send("GET", f"http://127.0.0.1:{port}/")
 
 
@@ -288,7 +321,7 @@ def test_tls_is_verified_for_the_name_although_an_address_is_connected_to(
         with serving(lambda _: [OK], context) as (url, _):
             port = url.rstrip("/").rpartition(":")[2]
             assert send("GET", f"https://good.example:{port}/").body == b"ok"
-            with pytest.raises(pooled.SendFailed, match="TLS"):
+            with pytest.raises(bounds.SendFailed, match="TLS"):
                 send("GET", f"https://bad.example:{port}/")
     finally:
         forget_connections()
@@ -297,8 +330,8 @@ def test_tls_is_verified_for_the_name_although_an_address_is_connected_to(
 
 def forget_connections() -> None:
     """The next ones are made by the certificates that are there then."""
-    pooled._pools.cache_clear()
-    pooled._tls.cache_clear()
+    connections.kept.clear()
+    connections._tls.cache_clear()
 
 
 @contextlib.contextmanager
@@ -346,7 +379,7 @@ def serving(
         finally:
             closing.set()
             server.join()
-            pooled._pools().clear()  # hangs up, unless an exception still holds a connection
+            connections.kept.clear()  # hangs up, unless an exception still holds a connection
             for connection in accepted:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
