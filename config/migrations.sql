@@ -2750,6 +2750,18 @@ END $$;
 
 INSERT INTO "django_migrations" ("app", "name", "applied") VALUES ('orders', '0015_read_without_a_number', now()) RETURNING "django_migrations"."id";
 
+ALTER TABLE "orders_erasure" ADD COLUMN "after_answer" text DEFAULT '' NOT NULL;
+
+ALTER TABLE "orders_erasure" ADD COLUMN "due_at" timestamp with time zone DEFAULT (STATEMENT_TIMESTAMP()) NULL;
+
+ALTER TABLE "orders_erasure" ADD COLUMN "stage" varchar(20) DEFAULT 'orders' NOT NULL;
+
+CREATE INDEX "ordererasure_due" ON "orders_erasure" ("due_at") WHERE "due_at" IS NOT NULL;
+
+CREATE INDEX "ordererasure_customer" ON "orders_erasure" ("account_id", "customer_id");
+
+INSERT INTO "django_migrations" ("app", "name", "applied") VALUES ('orders', '0016_erase_what_was_on_its_way', now()) RETURNING "django_migrations"."id";
+
 CREATE TABLE "django_session" ("session_key" varchar(40) NOT NULL PRIMARY KEY, "session_data" text NOT NULL, "expire_date" timestamp with time zone NOT NULL);
 
 CREATE INDEX "django_session_session_key_c0390e0f_like" ON "django_session" ("session_key" varchar_pattern_ops);

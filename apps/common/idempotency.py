@@ -91,25 +91,24 @@ def stored_answer(asked: Retryable) -> IdempotencyKey | None:
 def erase_answers(
     *,
     account_id: UUID,
-    about: UUID,
-    blank: Callable[[dict[str, Any]], dict[str, Any]],
+    mention: bytes,
+    blank: Callable[[Any], Any],
     after: str = "",
     limit: int = 1000,
 ) -> str | None:
-    """Replace remembered answers whose `id` is `about` by `blank(answer)`, among the account's next `limit`.
+    """Replace remembered answers with this `mention` by `blank(answer)`, among the account's next `limit`.
 
     A retry still gets an answer and does nothing again. Returns the last key looked at, to go on after;
     None when no more are left.
     """
-    # The row of a request still at work is not there yet: that request holds a lock on what it is about.
     rows = IdempotencyKey.objects.filter(account_id=account_id, key__gt=after).order_by("key")
     keys = list(rows.values_list("key", flat=True)[:limit])
-    mention = str(about).encode()
     if keys:
         found = rows.select_for_update(no_key=True).filter(key__lte=keys[-1])
         for row in found.extra(where=["position(%s IN body) > 0"], params=[mention]):
             answer = orjson.loads(bytes(row.body))
-            if answer.get("id") == str(about):
-                row.body = orjson.dumps(blank(answer))
+            left = blank(answer)
+            if left != answer:
+                row.body = orjson.dumps(left)
                 row.save(update_fields=["body"])
     return keys[-1] if len(keys) == limit else None

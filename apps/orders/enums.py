@@ -46,6 +46,15 @@ class MovementKind(TextChoices):
     ADJUSTED = "adjusted"
 
 
+class ErasureStage(TextChoices):
+    """How far the erasure of a customer has come."""
+
+    ORDERS = "orders"
+    # Once more, when whoever was at work as it was noted has ended.
+    ORDERS_AGAIN = "orders_again"
+    ANSWERS = "answers"
+
+
 MAX_LINES = 500
 MAX_BULK = 1000
 MAX_QUANTITY = 1_000_000

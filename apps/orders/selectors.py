@@ -209,10 +209,11 @@ def payments(account_id: UUID, order_id: UUID) -> "QuerySet[Payment]":
 
 
 def orders_of_customer(
-    account_id: UUID, customer_id: str, *, after: UUID, limit: int
+    account_id: UUID, customer_id: str, *, after: UUID, until: UUID, limit: int
 ) -> list[UUID]:
-    """Ids of a customer's orders after this one, in their order, deleted ones among them."""
-    rows = Order.objects.filter(account_id=account_id, customer_id=customer_id, pk__gt=after)
+    """Ids of a customer's orders between these, in their order, deleted ones among them."""
+    rows = Order.objects.filter(account_id=account_id, customer_id=customer_id)
+    rows = rows.filter(pk__gt=after, pk__lte=until)
     # Each half has an index of its own.
     halves = (rows.filter(deleted_at=None), rows.filter(deleted_at__isnull=False))
     ids = [half.order_by("pk").values_list("pk", flat=True)[:limit] for half in halves]

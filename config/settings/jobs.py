@@ -22,7 +22,7 @@ JOBS: dict[str, Job] = {
     "webhooks.replay": Job("fast", 1.0),
     "webhooks.trim": Job("slow", 600.0),
     "orders.expire": Job("slow", 2.0),
-    "orders.erase": Job("slow", 60.0),
+    "orders.erase": Job("slow", 10.0),
     "deals.expire_bids": Job("slow", 1.0),  # before those of its second that take long
     "crm.sync": Job("slow", 1.0),
     "crm.check": Job("slow", 5.0),

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.models.functions import Now
 
 from apps.common.models import IdempotencyKey
@@ -17,7 +16,7 @@ from apps.events.models import Event
 from sandbox.hubspot.settings import Scripted
 from tests.conftest import MakeClient
 from tests.crm.support import Shop, pass_time, step, sync
-from tests.support import Answer, ApiClient, Receiver, run_jobs
+from tests.support import Answer, ApiClient, Receiver, everything_stored, run_jobs
 from tests.support.concurrency import concurrently
 from tests.support.problems import assert_problem
 
@@ -54,20 +53,6 @@ def ada(shop: Shop) -> Any:
     shop.client.post(path, idempotency_key="synced")
     sync()
     return made
-
-
-def everything_stored() -> str:
-    """All rows of all tables, as they are stored."""
-    stored = b""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r'"
-            " AND relnamespace = 'public'::regnamespace"
-        )
-        for (table,) in cursor.fetchall():
-            with cursor.copy(f'COPY "{table}" TO STDOUT (FORMAT binary)') as copy:
-                stored += b"".join(copy)
-    return stored.decode(errors="replace")
 
 
 def test_nothing_personal_is_left_in_the_database(shop: Shop, ada: Any, receiver: Receiver) -> None:

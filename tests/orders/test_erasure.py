@@ -68,6 +68,10 @@ def stored(order: dict[str, Any]) -> str:
     return str(rows)
 
 
+def is_owed() -> bool:
+    return Erasure.objects.filter(due_at__isnull=False).exists()
+
+
 def test_an_erased_customer_leaves_the_orders_and_their_history(shop: Shop) -> None:
     shop.product("MUG", stock=10)
     order, other = full_order(shop), full_order(shop, customer_id="customer-2")
@@ -87,7 +91,7 @@ def test_an_erased_customer_leaves_the_orders_and_their_history(shop: Shop) -> N
         assert present[name] == order[name]
     assert stock("MUG") == before
     assert shop.read(other) == other
-    assert Erasure.objects.count() == 0
+    assert not is_owed()
 
 
 def test_history_keeps_that_something_changed_and_who_did_it(shop: Shop) -> None:
@@ -168,7 +172,7 @@ def test_a_customer_that_orders_do_not_know_erases_nothing(
     run_jobs()
 
     assert shop.read(order) == order
-    assert Erasure.objects.count() == 0
+    assert not is_owed()
     assert Consumer.objects.get(pk=ERASURE).failures == 0
 
 
@@ -208,7 +212,7 @@ def test_workers_side_by_side_erase_each_order_once(
     owe_erasure(account_id=shop.api.account.id, customer_id="customer-1")
 
     def work(_: int) -> None:
-        while Erasure.objects.exists():
+        while is_owed():
             erase_some()
 
     concurrently(4, work)

@@ -11,7 +11,7 @@ from tests.support.concurrency import (
 from tests.support.jobs import run_jobs
 from tests.support.receiver import Answer, Received, Receiver
 from tests.support.stopping import stopped_while_reading
-from tests.support.tables import table_of
+from tests.support.tables import everything_stored, table_of
 from tests.support.waiting import wait_until
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Receiver",
     "background",
     "concurrently",
+    "everything_stored",
     "holding",
     "run_jobs",
     "somebody_waits_for_a_lock",

@@ -154,11 +154,23 @@ def _blank_events(owed: Erasure) -> None:
 
 @transaction.atomic
 def _blank_answers(owed: Erasure) -> None:
-    last = erase_answers(account_id=owed.account_id, about=owed.pk, blank=blanked, after=owed.after)
+    # The row of a request still at work is not there yet: that request holds a lock on what it is about.
+    about = str(owed.pk)
+    last = erase_answers(
+        account_id=owed.account_id,
+        mention=about.encode(),
+        blank=lambda answer: blanked(answer) if _is_of(answer, about) else answer,
+        after=owed.after,
+    )
     due = Greatest(Now(), Coalesce(Value(owed.call_over_at), Now()))
     _go_on(owed, last or "", then={"stage": ErasureStage.CONTACT, "due_at": due})
     if last is None and owed.email is None:
         Erasure.objects.filter(pk=owed.pk).delete()
+
+
+def _is_of(answer: Any, about: str) -> bool:
+    """Whether an answer is about this customer, and does not just mention it."""
+    return isinstance(answer, dict) and answer.get("id") == about
 
 
 def _go_on(owed: Erasure, last: str, then: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from apps.accounts.models import Account
 from apps.common.ids import uuid7
-from apps.orders.enums import OrderStatus
+from apps.orders.enums import ErasureStage, OrderStatus
 from apps.orders.models.catalogue import Product, Storefront
 
 
@@ -173,13 +173,35 @@ class OrderChange(models.Model):
 
 
 class Erasure(models.Model):
-    """A customer whose personal data is to go from the orders; the row goes when that is done."""
+    """A customer whose personal data is to go from the orders; `due_at` is empty when that is done.
+
+    The row is kept for a while then: who is at work for longer than one transaction sees by it that an erasure
+    has overtaken it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
     customer_id = models.TextField()
+    stage = models.CharField(
+        max_length=20,
+        choices=ErasureStage.choices,
+        default=ErasureStage.ORDERS,
+        db_default=ErasureStage.ORDERS.value,
+    )
     after = models.UUIDField(help_text="The last order done; they are taken in the order of ids.")
+    after_answer = models.TextField(
+        blank=True, db_default="", help_text="The key of the last remembered answer looked at."
+    )
+    due_at = models.DateTimeField(null=True, db_default=Now())
     created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["due_at"], name="ordererasure_due", condition=Q(due_at__isnull=False)
+            ),
+            models.Index(fields=["account", "customer_id"], name="ordererasure_customer"),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

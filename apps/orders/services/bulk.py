@@ -7,13 +7,14 @@ retried request goes on where the first one ended, and places nothing twice.
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from django.db import connection, transaction
 
+from apps.common import clock
 from apps.common.actor import Actor
 from apps.common.errors import DomainError
 from apps.common.idempotency import Retryable, require_same, stored_answer
@@ -30,6 +31,7 @@ from apps.orders.services.building import (
     document,
     refuse,
 )
+from apps.orders.services.erasing import owe_overtaken
 from apps.orders.services.placing import MAX_ATTEMPTS, busy
 
 # A chunk holds the locks of its stock until it commits: some tens of milliseconds.
@@ -73,18 +75,27 @@ def place_orders(
     """
     chunks = list(_chunks(wanted))
     parts = [_part(retry.asked, number) if retry else None for number in range(len(chunks))]
+    # One transaction is waited for by whoever erases a customer; the others look whether somebody has.
+    since = clock.now() if retry or len(chunks) > 1 else None
     results: list[Any] = []
     for chunk, part in zip(chunks, parts, strict=True):
-        results += _place_chunk(account_id, actor, chunk, render, part)
+        results += _place_chunk(account_id, actor, chunk, render, part, since)
     if retry is not None:
-        _remember(retry.answer(results), parts)
+        _remember(account_id, retry.answer(results), parts, wanted, since)
     return results
 
 
 @transaction.atomic
-def _remember(answer: Mapping[str, Any], parts: Sequence[Retryable | None]) -> None:
+def _remember(
+    account_id: UUID,
+    answer: Mapping[str, Any],
+    parts: Sequence[Retryable | None],
+    wanted: Sequence[NewOrder],
+    since: datetime | None,
+) -> None:
     """Remember the whole answer, and no longer those of the chunks."""
     IdempotencyKey.objects.create(**answer)
+    _owe_overtaken(account_id, wanted, since)
     names = [part.key for part in parts if part is not None]
     IdempotencyKey.objects.filter(account_id=answer["account_id"], key__in=names).delete()
 
@@ -115,6 +126,7 @@ def _place_chunk(
     chunk: Sequence[NewOrder],
     render: Render,
     part: Retryable | None,
+    since: datetime | None,
 ) -> list[Any]:
     if part is not None and (stored := stored_answer(part)) is not None:
         require_same(stored, part)
@@ -129,8 +141,15 @@ def _place_chunk(
             status=200,
             body=orjson.dumps(results),
         )
+    _owe_overtaken(account_id, chunk, since)
     wake_on_commit(DISPATCH)
     return results
+
+
+def _owe_overtaken(account_id: UUID, wanted: Sequence[NewOrder], since: datetime | None) -> None:
+    if since is not None:
+        customer_ids = {one.customer_id for one in wanted}
+        owe_overtaken(account_id=account_id, customer_ids=customer_ids, since=since)
 
 
 def _decide(account_id: UUID, actor: Actor, chunk: Sequence[NewOrder]) -> list[Outcome]:
