@@ -38,6 +38,12 @@ def test_an_unknown_object_is_not_found(api: MakeClient) -> None:
     assert_problem(answer, 404, "api_key_not_found")
 
 
+@pytest.mark.parametrize("path", ["/api/docs/", "/api/redoc/", "/api/schema/"])
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "TRACE"])
+def test_the_pages_about_the_api_are_read_alone(path: str, method: str) -> None:
+    assert_problem(Client().generic(method, path), 405, "method_not_allowed")
+
+
 @pytest.mark.parametrize("method", ["DELETE", "PUT", "OPTIONS", "TRACE", "BREW"])
 def test_a_method_that_is_not_allowed_says_which_are(api: MakeClient, method: str) -> None:
     answer = api().request(method, "/api/v1/me")
