@@ -50,6 +50,15 @@ def test_what_is_not_sent_stays(someone: ApiClient) -> None:
     assert {name: account[name] for name in DETAILS} == {**DETAILS, "tax_id": ""}
 
 
+def test_a_change_is_answered_with_the_account_also_when_it_is_known(someone: ApiClient) -> None:
+    tag = someone.get("/api/v1/me").headers["ETag"]
+
+    answer = someone.patch("/api/v1/me", {}, headers={"If-None-Match": tag})
+
+    assert (answer.status_code, answer.headers["ETag"]) == (200, tag)
+    assert answer.json() == someone.get("/api/v1/me").json()
+
+
 def test_nothing_sent_changes_nothing(someone: ApiClient) -> None:
     assert someone.patch(ME, {}).json()["account"]["version"] == 1
 

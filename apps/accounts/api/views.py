@@ -17,7 +17,7 @@ from apps.accounts.api.representations import (
 )
 from apps.accounts.api.serializers import AccountInput, ApiKeyInput, ApiKeyRotation
 from apps.accounts.errors import ApiKeyExpired, ApiKeyNotFound, ApiKeyRevoked
-from apps.accounts.models import Account
+from apps.accounts.models import Account, ApiKey
 from apps.common.api.conditional import etag, if_match, not_modified
 from apps.common.api.idempotency import idempotent
 from apps.common.api.openapi import refusal
@@ -73,7 +73,9 @@ class MeView(ApiView):
 
     @extend_schema(operation_id="me", summary="Who am I?", responses={200: ME})
     def get(self, request: Request) -> HttpResponse:
-        return self._me(request, selectors.account(self.principal.account_id))
+        account = selectors.account(self.principal.account_id)
+        key = selectors.api_key(account.id, self.principal.key_id)
+        return not_modified(request, _tag(account, key)) or _me(account, key)
 
     @extend_schema(
         operation_id="update_me",
@@ -90,16 +92,19 @@ class MeView(ApiView):
         require_version(current.version, expected)
         changes = parse_body(AccountInput, request, current=account_object(current), partial=True)
         account = services.update_account(account_id=current.id, changes=changes, expected=expected)
-        return self._me(request, account)
+        return _me(account, selectors.api_key(account.id, self.principal.key_id))
 
-    def _me(self, request: Request, account: Account) -> HttpResponse:
-        key = selectors.api_key(account.id, self.principal.key_id)
-        # Of a key, only its end ever changes.
-        tag = etag(account.version, key.id, key.expires_at and int(key.expires_at.timestamp()))
-        return not_modified(request, tag) or Json(
-            {"account": account_object(account), "key": current_key_object(key)},
-            headers={"ETag": tag},
-        )
+
+def _tag(account: Account, key: ApiKey) -> str:
+    # Of a key, only its end ever changes.
+    return etag(account.version, key.id, key.expires_at and int(key.expires_at.timestamp()))
+
+
+def _me(account: Account, key: ApiKey) -> Json:
+    return Json(
+        {"account": account_object(account), "key": current_key_object(key)},
+        headers={"ETag": _tag(account, key)},
+    )
 
 
 @extend_schema(tags=["Account"])
