@@ -17,6 +17,13 @@ def test_every_object_has_a_tag_and_is_not_sent_twice(household: Household) -> N
     assert tagged >= 5
 
 
+def test_the_schema_tells_where_an_unchanged_object_is_not_sent_again(household: Household) -> None:
+    for each in household.reads():
+        tag = household.client.get(each.url(household.ids)).headers.get("ETag")
+        told = "If-None-Match" in each.parameters("header") and "304" in each.spec["responses"]
+        assert told == bool(tag), str(each)
+
+
 def test_no_change_is_made_to_what_has_changed_since(household: Household) -> None:
     before = household.everything()
     statuses = {}

@@ -168,6 +168,19 @@ def test_every_answer_is_what_the_schema_says(household: Household) -> None:
             assert _faults(schema, answer.json()) == [], str(each)
 
 
+def test_formats_are_asked_for_by_accept_alone() -> None:
+    assert [str(each) for each in operations() if "format" in each.parameters("query")] == []
+
+
+def test_an_account_without_a_connection_is_answered_as_documented(api: MakeClient) -> None:
+    client = api("customers:write")
+
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/check")):
+        answer = client.request(method, f"/api/v1/crm/connection{path}")
+        assert answer.status_code == 404
+        assert "404" in _operation(method, f"crm/connection{path}").spec["responses"]
+
+
 def test_every_read_refuses_to_answer_in_a_format_that_it_lacks(household: Household) -> None:
     for each in household.reads():
         answer = household.client.get(each.url(household.ids), headers={"Accept": "image/png"})

@@ -70,6 +70,7 @@ class MeView(ApiView):
     """The account and key of the caller."""
 
     method_scopes = {"GET": None, "HEAD": None, "PATCH": "accounts:write"}
+    is_object = True
 
     @extend_schema(operation_id="me", summary="Who am I?", responses={200: ME})
     def get(self, request: Request) -> HttpResponse:

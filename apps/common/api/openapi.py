@@ -155,9 +155,13 @@ class ApiSchema(AutoSchema):
             parameters.append(_IDEMPOTENCY_KEY)
         elif self._compares_versions:
             parameters.append(_IF_MATCH)
-        elif self.method == "GET" and self._is_object:
+        elif self._may_be_unchanged:
             parameters.append(_IF_NONE_MATCH)
         return parameters
+
+    def _get_format_parameters(self) -> list[Any]:
+        """None: spectacular offers `?format=`, but here `Accept` alone decides."""
+        return []
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
@@ -187,8 +191,9 @@ class ApiSchema(AutoSchema):
         return self.view.not_found if isinstance(self.view, ApiView) else None
 
     @property
-    def _is_object(self) -> bool:
-        return self.path.endswith("}")
+    def _may_be_unchanged(self) -> bool:
+        is_object = self.path.endswith("}") or getattr(self.view, "is_object", False)
+        return self.method == "GET" and is_object
 
     def _get_response_bodies(
         self, direction: Literal["request", "response"] = "response"
@@ -196,6 +201,8 @@ class ApiSchema(AutoSchema):
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         if direction != "response":
             return bodies
+        if self._may_be_unchanged:
+            bodies["304"] = {"description": "What you have (`If-None-Match`) is still current."}
         for status in self._error_statuses():
             if status in _REFUSALS:
                 bodies[status] = {"$ref": f"#/components/responses/{_component(status)}"}
@@ -237,7 +244,7 @@ class ApiSchema(AutoSchema):
         statuses = ["400", "401", "406", "429", "503"]
         if self._scope():
             statuses.append("403")
-        if self._not_found():
+        if self._not_found() or self._own_refusals("404"):
             statuses.append("404")
         if self.method == "POST" or self._own_refusals("409"):
             statuses.append("409")

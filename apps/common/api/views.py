@@ -60,13 +60,15 @@ class ApiView(APIView):
 
     `scope` is the room (`orders`): reading methods need `orders:read`, the others `orders:write`;
     `method_scopes` names exceptions in full. None means that any valid key will do. `not_found` is what
-    an id in its path that leads nowhere is answered with, for the documentation. `has_versions` is
-    False where objects have no ETag: then `If-Match` compares nothing.
+    an id in its path that leads nowhere is answered with, for the documentation. `is_object` is True
+    where a path without an id leads to one object (`/me`). `has_versions` is False where objects have
+    no ETag: then `If-Match` compares nothing.
     """
 
     scope: ClassVar[str | None] = None
     method_scopes: ClassVar[dict[str, str | None]] = {}
     not_found: ClassVar[NotFound | None] = None
+    is_object: ClassVar[bool] = False
     has_versions: ClassVar[bool] = True
     permission_classes = (HasScope,)
     parser_classes = (StrictJSONParser,)

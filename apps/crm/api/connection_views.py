@@ -47,6 +47,7 @@ class ConnectionView(ApiView):
     """Which HubSpot the caller's customers go to, and how."""
 
     scope = "customers"
+    is_object = True
 
     @extend_schema(
         operation_id="get_crm_connection",
