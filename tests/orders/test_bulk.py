@@ -123,7 +123,7 @@ def test_a_request_that_broke_off_goes_on_where_it_ended(
     def die_in_the_second_chunk(
         execute: Any, sql: str, params: Any, many: bool, context: Any
     ) -> Any:
-        if "orders_place_bulk_v2(" in sql and next(writes) == 1:
+        if "orders_place_bulk_v3(" in sql and next(writes) == 1:
             raise KeyboardInterrupt
         return execute(sql, params, many, context)
 
@@ -176,7 +176,7 @@ def test_a_price_that_moves_between_the_calls_is_read_again(shop: Shop) -> None:
     writes: list[int] = []
 
     def raise_price(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "orders_place_bulk_v2(" in sql:
+        if "orders_place_bulk_v3(" in sql:
             writes.append(1)
             if len(writes) == 1:
                 path = f"{BASE}/products/{mug['id']}"

@@ -123,35 +123,59 @@ def _is_retried(function: Any) -> bool:
     return "retries.py" in function.__code__.co_filename
 
 
-def test_one_new_external_id_in_bulk_and_singly_is_taken_once(shop: Shop) -> None:
-    """The bulk call locks its stock first and the single order last: they meet in a deadlock, whose
-    victim is tried again."""
+@pytest.mark.parametrize("note", ["short", "x" * placing.LONGEST_TOGETHER], ids=["short", "long"])
+def test_one_new_external_id_in_bulk_and_singly_is_taken_once(shop: Shop, note: str) -> None:
+    """The bulk call locks its stock first and the single order last, and yet they never wait for each other: a
+    deadlock would not be noticed, and end in a 503."""
     shop.product("MUG", stock=10)
     shop.product("TEA", stock=10)
 
     def in_bulk() -> int:
         orders = [shop.body(("MUG", 1), external_id="one"), shop.body(("TEA", 1))]
-        with impatient(deadlock_timeout="100ms"):
+        with impatient(lock_timeout="30s", deadlock_timeout="60s"):
             answer = shop.api.post(f"{BASE}/orders/bulk", {"orders": orders})
         assert answer.json()["results"][1]["status"] == 201
         status: int = answer.json()["results"][0]["status"]
         return status
 
     def singly() -> int:
-        with impatient(deadlock_timeout="100ms"):
-            status: int = shop.try_order(("MUG", 1), external_id="one").status_code
+        with impatient(lock_timeout="30s", deadlock_timeout="60s"):
+            answer = shop.try_order(("MUG", 1), external_id="one", metadata={"note": note})
+        status: int = answer.status_code
         return status
 
     with ExitStack() as stack, holding(f"{_STOCK_OF} 'TEA' FOR UPDATE OF s"):
         bulk = stack.enter_context(background(in_bulk))
         wait_until(lambda: waiting() == 1)  # has the mugs, and waits for tea
         single = stack.enter_context(background(singly))
-        wait_until(lambda: waiting() == 2)  # has the external_id, and waits for mugs
+        wait_until(lambda: waiting() == 2)
 
-    assert sorted([bulk.result(), single.result()]) == [201, 409]
+    assert (bulk.result(), single.result()) == (201, 409)
     assert (stock("MUG"), stock("TEA")) == ((10, 1), (10, 1))
     assert Order.objects.filter(external_id="one").count() == 1
     assert_ledger_agrees()
+
+
+def test_two_bulk_calls_with_the_same_external_ids_wait_for_each_other_in_one_order(
+    shop: Shop,
+) -> None:
+    shop.product("MUG", stock=10)
+    shop.product("TEA", stock=10)
+
+    def post(sku: str, *external_ids: str) -> list[int]:
+        orders = [shop.body((sku, 1), external_id=one) for one in external_ids]
+        with impatient(lock_timeout="30s", deadlock_timeout="60s"):
+            answer = shop.api.post(f"{BASE}/orders/bulk", {"orders": orders})
+        return [one["status"] for one in answer.json()["results"]]
+
+    with ExitStack() as stack, holding(f"{_STOCK_OF} 'TEA' FOR UPDATE OF s"):
+        first = stack.enter_context(background(lambda: post("TEA", "one", "two")))
+        wait_until(lambda: waiting() == 1)  # has both, and waits for tea
+        second = stack.enter_context(background(lambda: post("MUG", "two", "one")))
+        wait_until(lambda: waiting() == 2)
+
+    assert (first.result(), second.result()) == ([201, 201], [409, 409])
+    assert (stock("MUG"), stock("TEA")) == ((10, 0), (10, 2))
 
 
 _STOCK_OF = "SELECT FROM orders_stock s JOIN orders_product p ON p.id = s.product_id WHERE p.sku ="

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 Ask = Callable[[], Any]
 TOGETHER = "FROM orders_post_together_v1("
-ALONE = "FROM orders_post_v1("
+ALONE = "FROM orders_post_alone_v1("
 # Of an order; what is given to it is not among them.
 _COLUMNS = (
     "account_id",

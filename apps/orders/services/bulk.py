@@ -205,7 +205,7 @@ def _write(attempts: Sequence[_Attempt], chunk: Sequence[NewOrder]) -> dict[int,
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT outcomes::text FROM orders_place_bulk_v2(%s, %s::bytea[])",
+            "SELECT outcomes::text FROM orders_place_bulk_v3(%s, %s::bytea[])",
             [
                 orjson.dumps([attempt.document.content for attempt in attempts]).decode(),
                 [attempt.document.payload for attempt in attempts],

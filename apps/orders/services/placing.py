@@ -2,7 +2,8 @@
 
 The first reads what the order names, unless this process remembers that; ids, event and answer are then made
 here; the second decides and writes, together for orders that come at the same time (docs/adr/0047). They are
-functions of the database: migrations/0011_placing.sql, 0012_posting.sql and 0014_posting_together.sql.
+functions of the database: migrations/0011_placing.sql, 0012_posting.sql, 0014_posting_together.sql and
+0017_external_ids_before_stock.sql.
 """
 
 import secrets
@@ -42,9 +43,9 @@ PATIENCE = 1.0
 
 _POST = (
     "SELECT outcome, available::text, id, number, at, status, fingerprint, body, location"
-    " FROM orders_post_v1($1, $2, $3, $4, $5, $6, $7, $8)"
+    " FROM orders_post_alone_v1($1, $2, $3, $4, $5, $6, $7, $8)"
 )
-_POST_SOON = _POST.replace("orders_post_v1", "orders_post_soon_v1")
+_POST_SOON = _POST.replace("orders_post_alone_v1", "orders_post_soon_v1")
 _POST_TOGETHER = "SELECT ids, numbers, ats FROM orders_post_together_v1($1, $2)"
 
 # From here on for 1,100 years: times that stand in for the one that is not known yet.
