@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -22,12 +22,12 @@ class _Place(Generic[Asked, Answer]):
 
 
 class Together(Generic[Asked, Answer]):
-    """Calls `work` with all that is asked for, up to `most` at a time, and never twice at a time.
+    """Calls `work` with all that is asked for, up to `most` at a time, and not twice at a time.
 
     Nobody waits for company: who comes while nothing is at work begins at once. Who comes meanwhile is served
     together with all others that came, once that has ended, by the first of them. `work` gives an answer for
     each, in their order; what it raises is raised to all whom it worked for. Who has waited for `patience` seconds,
-    and is not being worked for, goes away: what is at work may never end.
+    and is not being worked for, takes the turn, also for those who came after it: what is at work may never end.
     """
 
     def __init__(
@@ -38,37 +38,39 @@ class Together(Generic[Asked, Answer]):
         self._patience = patience
         self._lock = threading.Lock()
         self._waiting: deque[_Place[Asked, Answer]] = deque()
-        self._is_at_work = False
+        self._turn_of: _Place[Asked, Answer] | None = None
 
-    def ask(self, asked: Asked) -> Answer | None:
-        """The answer to this one; None, and nothing was done for it, when its turn did not come in time."""
+    def ask(self, asked: Asked) -> Answer:
+        """The answer to this one."""
         place: _Place[Asked, Answer] = _Place(asked)
         place.turn.acquire()
         with self._lock:
             self._waiting.append(place)
-            must_wait, self._is_at_work = self._is_at_work, True
-        if must_wait and not self._comes(place):
-            return None
+            must_wait = self._turn_of is not None
+            if not must_wait:
+                self._turn_of = place
+        while must_wait and not place.turn.acquire(timeout=self._patience):
+            must_wait = not self._takes_turn(place)
         if not place.is_served:
-            self._serve()
+            self._serve(place)
         if place.error is not None:
             raise place.error
-        return place.answer
+        return cast(Answer, place.answer)
 
-    def _comes(self, place: _Place[Asked, Answer]) -> bool:
-        """Wait for its turn; False once it no longer stands in line."""
-        if place.turn.acquire(timeout=self._patience):
-            return True
-        with self._lock:  # has nobody given it the turn, or begun to work for it, this moment?
-            has_gone = place in self._waiting and place.turn.locked()
-            if has_gone:
-                self._waiting.remove(place)
-        return not has_gone and place.turn.acquire()
-
-    def _serve(self) -> None:
-        """Work for the first of those who wait."""
+    def _takes_turn(self, place: _Place[Asked, Answer]) -> bool:
+        """Have it take the turn from whoever is at work, unless that one works for it, or has just ended."""
         with self._lock:
-            places = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
+            may_take = place in self._waiting and self._turn_of not in self._waiting
+            if may_take:
+                self._turn_of = place
+        return may_take
+
+    def _serve(self, first: _Place[Asked, Answer]) -> None:
+        """Work for this one, and for those who have waited longest."""
+        with self._lock:
+            self._waiting.remove(first)
+            others = min(len(self._waiting), self._most - 1)
+            places = [first, *(self._waiting.popleft() for _ in range(others))]
         try:
             answers = self._work([place.asked for place in places])
             for place, answer in zip(places, answers, strict=True):
@@ -77,9 +79,10 @@ class Together(Generic[Asked, Answer]):
             for place in places:
                 place.error = error
         with self._lock:
-            self._is_at_work = bool(self._waiting)
-            if self._waiting:
-                self._waiting[0].turn.release()
+            if self._turn_of is first:
+                self._turn_of = self._waiting[0] if self._waiting else None
+                if self._turn_of is not None:
+                    self._turn_of.turn.release()
         for place in places:
             place.is_served = True
             place.turn.release()

@@ -38,9 +38,9 @@ def work() -> Work:
 
 def ask_in_turn(
     together: Together[int, int], numbers: Sequence[int], threads: ThreadPoolExecutor
-) -> list["Future[int | None]"]:
+) -> list["Future[int]"]:
     """Ask from as many threads; each waits in line, or is at work, before the next one asks."""
-    found: list[Future[int | None]] = []
+    found: list[Future[int]] = []
     for nth, number in enumerate(numbers):
         found.append(threads.submit(together.ask, number))
         wait_until(partial(stands, together, nth))
@@ -49,7 +49,7 @@ def ask_in_turn(
 
 def stands(together: Together[int, int], waiting: int) -> bool:
     """Whether one is at work and so many wait."""
-    return together._is_at_work and len(together._waiting) == waiting
+    return together._turn_of is not None and len(together._waiting) == waiting
 
 
 def test_who_comes_alone_is_served_alone_and_at_once(work: Work) -> None:
@@ -97,7 +97,7 @@ def test_each_of_many_gets_its_own(work: Work) -> None:
     together = Together(work, most=5, patience=60)
     work.may_end.set()
 
-    def asks(nth: int) -> list[int | None]:
+    def asks(nth: int) -> list[int]:
         return [together.ask(nth * 1000 + n) for n in range(1000)]
 
     with ThreadPoolExecutor(16) as threads:
@@ -108,32 +108,44 @@ def test_each_of_many_gets_its_own(work: Work) -> None:
     assert max(map(len, work.calls)) <= 5
 
 
-def test_nobody_waits_for_long_for_one_that_does_not_end(work: Work) -> None:
-    together = Together(work, most=16, patience=0.01)
-    with ThreadPoolExecutor(1) as threads:
-        (first,) = ask_in_turn(together, [0], threads)
+def test_nobody_waits_for_long_for_one_that_does_not_end() -> None:
+    may_end = threading.Event()
 
-        assert [together.ask(1), together.ask(2)] == [None, None]
-        work.may_end.set()
+    def work(numbers: Sequence[int]) -> Sequence[int]:
+        assert 0 not in numbers or may_end.wait(30)
+        return [number * 2 for number in numbers]
+
+    together = Together(work, most=2, patience=0.01)
+    with ThreadPoolExecutor(6) as threads:
+        (first,) = ask_in_turn(together, [0], threads)
+        behind = [threads.submit(together.ask, number) for number in range(1, 6)]
+
+        assert [answer.result(30) for answer in behind] == [2, 4, 6, 8, 10]
+        assert together._turn_of is None  # who comes now need not wait at all
+        assert together.ask(6) == 12
+        assert not first.done()
+        may_end.set()
         assert first.result(30) == 0
 
-    assert together.ask(3) == 6
-    assert work.calls == [[0], [3]]
+    assert together.ask(7) == 14
 
 
-def test_of_many_impatient_ones_each_is_served_once_or_has_gone(work: Work) -> None:
+def test_of_many_impatient_ones_each_is_served_once() -> None:
+    calls: list[list[int]] = []
+
+    def work(numbers: Sequence[int]) -> Sequence[int]:
+        calls.append(list(numbers))
+        return [number * 2 for number in numbers]
+
     together = Together(work, most=3, patience=0.00001)
-    work.may_end.set()
 
-    def asks(nth: int) -> dict[int, int | None]:
-        return {n: together.ask(n) for n in range(nth * 1000, nth * 1000 + 1000)}
+    def asks(nth: int) -> list[int]:
+        return [together.ask(nth * 1000 + n) for n in range(1000)]
 
     with ThreadPoolExecutor(16) as threads:
-        answers = dict(itertools.chain.from_iterable(map(dict.items, threads.map(asks, range(16)))))
+        answers = list(threads.map(asks, range(16)))
 
-    served = list(itertools.chain.from_iterable(work.calls))
-    assert {n: answer for n, answer in answers.items() if answer is not None} == {
-        n: 2 * n for n in served
-    }
-    assert len(set(served)) == len(served)
+    assert answers == [[2 * (nth * 1000 + n) for n in range(1000)] for nth in range(16)]
+    assert sorted(itertools.chain.from_iterable(calls)) == list(range(16_000))
+    assert max(map(len, calls)) <= 3
     assert together.ask(7) == 14

@@ -38,7 +38,7 @@ MAX_ATTEMPTS = 4
 MOST_TOGETHER = 16
 # One with longer documents, of some 35 lines and more, goes alone: the others would wait for it.
 LONGEST_TOGETHER = 16_000
-# As long does an order wait for its turn, in seconds, and goes alone then.
+# As long does an order wait for its turn, in seconds, and takes it then.
 PATIENCE = 1.0
 
 _POST = (
