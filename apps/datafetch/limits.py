@@ -16,6 +16,8 @@ PAGE_SECONDS = 30.0
 # Unchanged pages that are confirmed together, at most, and the seconds in which they came: what kill -9 may cost.
 CONFIRM_PAGES = 16
 CONFIRM_SECONDS = 0.1
+# Pages of which is read at once what is known of them.
+KNOWN_PAGES = 128
 # Claims in a row without a page: whoever reads this stream keeps dying of it.
 MAX_CLAIMS = 5
 

@@ -67,7 +67,8 @@ class Worker:
         """One that looks like those before it."""
         fetched = self._fetched(page, self.held.form)
         what = (self.stream, self.progress, self.run)
-        handed = storing.hand_over(*what, fetched, self.after, self.held, _asked("next"), before)
+        look = _asked("next")
+        handed = storing.hand_over(*what, fetched, self.after, self.held, before, look=look)
         assert handed is not None
         return handed
 

@@ -106,7 +106,7 @@ class _Reading(Turn):
         self._ahead: tuple[Asked, Known | None] | None = None
         self._unconfirmed: list[Fetched] = []
         self._window: dict[bytes, Known] = {}
-        self._looked_at = 0.0
+        self._stored_at = 0.0
         self._coming: Coming | None = None
         self._request = f"GET {self.source.redacted(stream.url)}"
         self._hidden = self.source.hidden
@@ -172,27 +172,31 @@ class _Reading(Turn):
             storing.settle(self.progress, handed)
 
     def _store(self, fetched: Fetched, after: Checkpoint) -> None:
-        """Store a page, and the unchanged ones before it. It is handed over when all is known that is needed to ask
-        for the page at `after`, as nothing has to be read from PostgreSQL then until that one has come."""
-        self._ahead, self._window = None, {}
-        asked = self._asked_ahead(after.at, after.since)
+        """Store a page, and the unchanged ones before it. It is handed over and not waited for when all is known that is
+        needed to ask for the page at `after`, as nothing has to be read from PostgreSQL then until that one has come."""
         self._unconfirmed.append(fetched)
         page = self._with_unconfirmed()
         not_there_yet = {one.asked.digest for one in (*page.unconfirmed, page)}
-        handed = None
-        if asked is not None and asked.digest not in not_there_yet:
-            handed = storing.hand_over(*self._what(), page, after, self.held, asked, self._handed)
-        if asked is None or handed is None:
+        asked = self._asked_ahead(after.at, after.since)
+        if asked is not None and asked.digest in not_there_yet:
+            asked = None
+        known = self._window.pop(asked.digest, None) if asked is not None else None
+        look = asked if known is None else None
+        self._ahead, before, self._handed = None, self._handed, None
+        handed = storing.hand_over(*self._what(), page, after, self.held, before, look=look)
+        if handed is None:
+            self._handed = before
             self._await()
             storing.store(*self._what(), page, after, self.held)
             return
-        self._handed = handed
-        if not handed.goes_on:
+        self._handed, self._stored_at = handed, time.monotonic()
+        if asked is None or not handed.goes_on:
             self._await()
             return
-        self._ahead, self._looked_at = (asked, handed.known), time.monotonic()
-        after_it = handed.window.items()
-        self._window = {at: known for at, known in after_it if at not in not_there_yet}
+        self._ahead = asked, known or handed.known
+        for at, one in handed.window.items():
+            if at not in not_there_yet:
+                self._window[at] = one
 
     def _with_unconfirmed(self) -> Fetched:
         """The last of the pages that are not stored yet, and those before it in it: none is unconfirmed any more."""
@@ -205,8 +209,9 @@ class _Reading(Turn):
 
     def _may_wait(self, fetched: Fetched) -> bool:
         """Whether an unchanged page can be confirmed together with the next ones (docs/adr/0041): the one after it
-        has been asked for."""
-        if fetched.unchanged is None or self._coming is None:
+        has been asked for, and those that wait are few."""
+        is_full = len(self._unconfirmed) + 1 >= limits.CONFIRM_PAGES
+        if fetched.unchanged is None or self._coming is None or is_full:
             return False
         asked = self._coming.asked
         self._ahead = asked, self._window.pop(asked.digest)
@@ -216,8 +221,8 @@ class _Reading(Turn):
     def _ask_ahead(self, before: Checkpoint, known: Known) -> None:
         """Ask for the page after one that was known, before that is looked at: most likely it is as it was, and then
         nothing has to be stored between them. When it is known already what the next one was, that is, and those that
-        wait to be confirmed are few and came within a moment."""
-        is_soon = time.monotonic() < self._looked_at + limits.CONFIRM_SECONDS
+        wait to be confirmed came within a moment."""
+        is_soon = time.monotonic() < self._stored_at + limits.CONFIRM_SECONDS
         if not self._window or not is_soon or self.is_late():
             return
         asked = self._asked_ahead(pages.position_after(known), before.since)

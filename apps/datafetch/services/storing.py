@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection, models, transaction
 
 from apps.common.encryption import EncryptedTextField
 from apps.common.ids import uuid7
-from apps.datafetch.limits import CONFIRM_PAGES, LEASE_SECONDS
+from apps.datafetch.limits import KNOWN_PAGES, LEASE_SECONDS
 from apps.datafetch.models import Page, Progress, Rejected, Run, Stream
 from apps.datafetch.selectors import binding_cursor
 from apps.datafetch.services import runs, schemas
@@ -96,7 +96,7 @@ def _look(stream: Stream, progress: Progress, request: bytes) -> list[Any]:
 def _known_after(stream: Stream, page: Known) -> dict[bytes, Known]:
     """The same of the pages that were visited after that one, by their requests."""
     with binding_cursor() as cursor:
-        cursor.execute(_KNOWN_AFTER, [stream.id, page.run_id, page.number, CONFIRM_PAGES])
+        cursor.execute(_KNOWN_AFTER, [stream.id, page.run_id, page.number, KNOWN_PAGES])
         return {bytes(request): _as_known(row) for *row, request in cursor.fetchall()}
 
 
@@ -167,8 +167,8 @@ def store(
 
 
 class HandedOver(NamedTuple):
-    """A page on its way, and the position that it leads to; whether the run goes on as it is; what is known of the
-    request that comes next, and of those after it if the page was unchanged."""
+    """A page on its way, and the position that it leads to. As far as was looked: whether the run goes on as it is, what
+    is known of the request that comes next, and of those after it if the page was unchanged."""
 
     page: Handed
     following: bytes
@@ -184,12 +184,13 @@ def hand_over(
     fetched: Fetched,
     after: Checkpoint,
     held: schemas.Held,
-    asked: Asked,
     before: HandedOver | None = None,
+    *,
+    look: Asked | None,
 ) -> HandedOver | None:
-    """The same without waiting for it: `settle` does. `asked` is the request for the page at `after`. `before` is the
-    page before it where that is still on its way: it is settled, and PostgreSQL goes on with this one without a pause
-    if it has stored that one, and only then.
+    """The same without waiting for it: `settle` does. `look` is the request for the page at `after`, where it has to be
+    read what is known of that. `before` is the page before it where that is still on its way: it is settled, and
+    PostgreSQL goes on with this one without a pause if it has stored that one, and only then.
 
     None for a page that needs more than is said to PostgreSQL at once, or a transaction of somebody else's around it;
     nothing was done then.
@@ -197,29 +198,39 @@ def hand_over(
     has_room = not fetched.records or held.has_room(held.number, fetched.form, fetched.form_shape)
     if not has_room or fetched.refused or fetched.strangers or connection.in_atomic_block:
         return None
-    look = _KNOWN_NEXT, _look(stream, progress, asked.digest)
     arguments = _arguments(stream, progress, run, fetched, after, held.number)
     if before is not None:
         arguments["coming_from"] = before.following
+    storing, following = _storing(arguments), arguments["following"]
+    if look is None:
+        handed = _behind(progress, before, storing)
+        return HandedOver(handed, following, True, None, {})
+    looking = _KNOWN_NEXT, _look(stream, progress, look.digest)
     if fetched.unchanged is None:
-        handed = Handed(look, _storing(arguments))
-        goes_on, found = _looked(progress, handed, before)
-        return HandedOver(handed, arguments["following"], goes_on, found, {})
-    goes_on, found = _looked(progress, Handed(look), before)
+        handed = _behind(progress, before, looking, storing)
+        goes_on, found = _looked(handed)
+        return HandedOver(handed, following, goes_on, found, {})
+    goes_on, found = _looked(_behind(progress, before, looking))
     window = _known_after(stream, found) if found else {}
-    return HandedOver(Handed(_storing(arguments)), arguments["following"], goes_on, found, window)
+    return HandedOver(Handed(storing), following, goes_on, found, window)
 
 
-def _looked(
-    progress: Progress, handed: Handed, before: HandedOver | None
-) -> tuple[bool, Known | None]:
-    """Whether the run goes on, and what is known of the next request, when the page before is settled."""
+def _behind(
+    progress: Progress, before: HandedOver | None, *statements: tuple[str, Sequence[Any]]
+) -> Handed:
+    """Statements that have left, when the page before is settled, which they wait behind."""
+    handed = Handed(*statements)
     if before is not None:
         try:
             settle(progress, before)
         except BaseException:
             handed.ignore()
             raise
+    return handed
+
+
+def _looked(handed: Handed) -> tuple[bool, Known | None]:
+    """Whether the run goes on, and what is known of the next request."""
     *row, goes_on = handed.answer()
     return goes_on, _as_known(row) if row[0] else None
 
