@@ -24,7 +24,9 @@ SELECT count(DISTINCT key) FROM (
 def finish(stream: Stream, progress: Progress, run: Run, reached: Checkpoint) -> Checkpoint | None:
     """End a run that has read its last page; None, or where it has to make sure of what is missing."""
     current = runs.locked(progress)
-    if run.full_refresh:
+    # As many pages as had all there is, none of which was stored since (docs/adr/0046).
+    has_seen_all = reached.page == current.whole_pages
+    if run.full_refresh and not has_seen_all:
         missing = _missing(stream, current, run, reached)
         most = max(BRAKE_SHARE * current.record_count, BRAKE_LEAST)
         if len(missing) > most and not run.allow_deletes:
@@ -44,8 +46,6 @@ def finish(stream: Stream, progress: Progress, run: Run, reached: Checkpoint) ->
 
 def _missing(stream: Stream, current: Progress, run: Run, reached: Checkpoint) -> list[int]:
     """Offsets of the records that this reading did not find, nor a first one before it."""
-    if reached.page == current.whole_pages:
-        return []  # the pages that had all, and none was stored since (docs/adr/0046)
     found = Run.objects.values_list("records_new", flat=True).get(pk=run.pk)
     if reached.reading == 1 and found == current.record_count:
         return []  # all that is there came with this very reading

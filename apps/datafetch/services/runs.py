@@ -1,5 +1,7 @@
 """The beginning and the end of runs. Locks are taken in one order everywhere: stream, then progress."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -85,31 +87,30 @@ def begin_scheduled(stream: Stream, progress: Progress) -> Run | None:
 @transaction.atomic
 def stop(progress: Progress) -> None:
     """End the run in progress because somebody wants it to."""
-    _end(locked(progress), RunStatus.STOPPED, {})
+    _end(locked(progress), RunStatus.STOPPED, clock.now())
 
 
 @transaction.atomic
 def fail(progress: Progress, error: dict[str, Any], *, cause: str) -> None:
     """Give up the run in progress; the next one comes by schedule."""
-    current = locked(progress)
-    verdict = after_failure(current, cause, clock.now())
-    _end(current, RunStatus.FAILED, verdict.outcome, error=error)
-    _publish(RUN_FAILED, current.pk)
+    current, now = locked(progress), clock.now()
+    verdict = after_failure(current, cause, now)
+    _end(current, RunStatus.FAILED, now, RUN_FAILED, verdict.outcome, error=error)
     notices.tell_of_failure(current.pk, verdict, cause, actor=system(READ))
 
 
 def succeed(current: Progress, *, cursor_value: Any) -> None:
     """End the run in progress, its progress locked: all of it has been read and stored."""
+    now = clock.now()
     outcome = {
         "failures": 0,
         "failing_since": None,
         "told": [],
         "paused_at": None,
-        "succeeded_at": Now(),
+        "succeeded_at": now,
         "cursor_value": cursor_value,
     }
-    _end(current, RunStatus.SUCCEEDED, outcome, error=None)
-    _publish(RUN_SUCCEEDED, current.pk)
+    _end(current, RunStatus.SUCCEEDED, now, RUN_SUCCEEDED, outcome, error=None)
     if current.told:
         notices.tell_of_recovery(current, actor=system(READ))
 
@@ -117,60 +118,69 @@ def succeed(current: Progress, *, cursor_value: Any) -> None:
 @transaction.atomic
 def end_remap(progress: Progress, *, error: dict[str, Any] | None = None) -> None:
     """End a run that has read kept pages again. It tells nothing of how the remote API fares."""
-    current = locked(progress)
+    current, now = locked(progress), clock.now()
     if error is None:
-        _end(current, RunStatus.SUCCEEDED, {}, error=None)
-        _publish(RUN_SUCCEEDED, current.pk)
+        _end(current, RunStatus.SUCCEEDED, now, RUN_SUCCEEDED, error=None)
     else:
-        _end(current, RunStatus.FAILED, {}, error=error)
-        _publish(RUN_FAILED, current.pk)
+        _end(current, RunStatus.FAILED, now, RUN_FAILED, error=error)
 
 
-def _end(current: Progress, status: RunStatus, outcome: dict[str, Any], **figures: Any) -> None:
+def _end(
+    current: Progress,
+    status: RunStatus,
+    now: datetime,
+    kind: EventType | None = None,
+    outcome: Mapping[str, Any] | None = None,
+    **figures: Any,
+) -> None:
+    """End the run in progress; `figures` are for its columns, `outcome` for those of the progress. An event of `kind`
+    tells of it."""
     if current.run_id is None:
         raise LeaseLost
-    run = Run.objects.get(pk=current.run_id)
-    now = clock.now()
-    Run.objects.filter(pk=run.pk).update(status=status, ended_at=now, **figures)
-    stream = Stream.objects.get(pk=current.pk)
-    planned = None
-    if stream.state == State.RUNNING and stream.deleted_at is None:
-        paused_at = outcome.get("paused_at", current.paused_at)
-        planned = (
-            current.next_run_at
-            if run.trigger == Trigger.REMAP
-            else next_time(stream, after=run.started_at, now=now, paused_at=paused_at)
-        )
-    _rest(current, due_at=planned, next_run_at=planned, **outcome)
-
-
-def _rest(current: Progress, **outcome: Any) -> None:
-    Progress.objects.filter(pk=current.pk).update(
-        run_id=None,
-        position=None,
-        attempt=0,
-        stop_requested=False,
-        lease_id=None,
-        lease_until=None,
-        claims=0,
-        **outcome,
-    )
-
-
-def count_request(run_id: UUID, received: int = 0) -> None:
-    """Count a request that brought no page."""
-    Run.objects.filter(pk=run_id).update(requests=F("requests") + 1, bytes=F("bytes") + received)
-
-
-def _publish(kind: EventType, stream_id: UUID) -> None:
-    stream = Stream.objects.select_related("progress__last_run").get(pk=stream_id)
-    publish(
-        draft(
+    Run.objects.filter(pk=current.run_id).update(status=status, ended_at=now, **figures)
+    stream = Stream.objects.select_related("progress__last_run").get(pk=current.pk)
+    columns = {"paused_at": current.paused_at, **(outcome or {})}
+    planned = _planned(stream, now, columns["paused_at"])
+    _rest(stream.progress, due_at=planned, next_run_at=planned, **columns)
+    if kind is not None:
+        event = draft(
             kind,
             account_id=stream.account_id,
             subject=stream.id,
             object=status_object(stream),
             actor=system(READ),
-            at=clock.now(),
+            at=now,
         )
-    )
+        publish(event)
+
+
+def _planned(stream: Stream, now: datetime, paused_at: datetime | None) -> datetime | None:
+    """When the next run is due by schedule, the last one having ended `now`; None for none."""
+    ended = stream.progress.last_run
+    if stream.state != State.RUNNING or stream.deleted_at is not None or ended is None:
+        return None
+    if ended.trigger == Trigger.REMAP:
+        return stream.progress.next_run_at
+    return next_time(stream, after=ended.started_at, now=now, paused_at=paused_at)
+
+
+def _rest(progress: Progress, **outcome: Any) -> None:
+    """Have nothing in progress, in the database and in `progress`."""
+    columns = {
+        "run_id": None,
+        "position": None,
+        "attempt": 0,
+        "stop_requested": False,
+        "lease_id": None,
+        "lease_until": None,
+        "claims": 0,
+        **outcome,
+    }
+    Progress.objects.filter(pk=progress.pk).update(**columns)
+    for name, value in columns.items():
+        setattr(progress, name, value)
+
+
+def count_request(run_id: UUID, received: int = 0) -> None:
+    """Count a request that brought no page."""
+    Run.objects.filter(pk=run_id).update(requests=F("requests") + 1, bytes=F("bytes") + received)
