@@ -29,7 +29,7 @@ from apps.accounts.models import Account  # noqa: E402
 from apps.accounts.services import issue_key  # noqa: E402
 from apps.common.actor import system  # noqa: E402
 from apps.common.garbage import spare_what_is_loaded  # noqa: E402
-from apps.datafetch.services import reading  # noqa: E402
+from apps.datafetch.services import due  # noqa: E402
 from apps.datafetch.services.commands import run_stream  # noqa: E402
 from apps.datafetch.services.streams import create_stream  # noqa: E402
 from apps.events.dispatch import dispatch  # noqa: E402
@@ -175,7 +175,7 @@ def fill_stream(stream_id: UUID, rows: int) -> None:
 
 
 def read_all() -> None:
-    while reading.read_some():
+    while due.read_some():
         pass
 
 

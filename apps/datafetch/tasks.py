@@ -7,14 +7,14 @@ from celery.signals import worker_init, worker_shutting_down
 from apps.common.leases import reconcile
 from apps.common.tasks import job
 from apps.datafetch.limits import READERS
-from apps.datafetch.services import reading, trimming, turns
+from apps.datafetch.services import due, trimming, turns
 from apps.datafetch.services.runs import READ
 
 
 @job(READ, at_once=READERS)
 def read() -> bool:
     """Read due streams, each for some seconds in turn."""
-    return reconcile(reading.read_some, slice_seconds=20.0)
+    return reconcile(due.read_some, slice_seconds=20.0)
 
 
 @job("datafetch.trim", at_once=1)

@@ -16,14 +16,14 @@ django.setup()
 
 from apps.common.actor import system  # noqa: E402 - needs the settings
 from apps.common.garbage import spare_what_is_loaded  # noqa: E402
-from apps.datafetch.services import reading  # noqa: E402
+from apps.datafetch.services import due  # noqa: E402
 from apps.datafetch.services.commands import run_stream  # noqa: E402
 from bench.measuring import cost_of, tell  # noqa: E402
 from config.celery import app  # noqa: E402
 
 
 def read() -> None:
-    while reading.read_some():
+    while due.read_some():
         pass
 
 

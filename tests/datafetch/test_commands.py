@@ -19,7 +19,7 @@ from apps.datafetch.limits import (
     PROBE_SECONDS,
 )
 from apps.datafetch.models import Page, Progress, Record, Rejected, Run, SchemaVersion, Stream
-from apps.datafetch.services import commands, reading, streams
+from apps.datafetch.services import commands, due, streams
 from apps.datafetch.services.schedule import next_time
 from apps.datafetch.tasks import read, remove
 from apps.events.models import Event
@@ -467,7 +467,7 @@ def test_what_is_begun_just_before_a_scheduled_run_takes_its_place(
     (claimed,) = claim(Progress.objects.all(), limit=1, lease_seconds=LEASE_SECONDS)
     begun = do(someone, stream, command).json()
 
-    reading._take_turn(claimed)
+    due._take_turn(claimed)
 
     assert get_run(someone, stream, begun["id"])["status"] == "succeeded"
     assert Run.objects.count() == 2

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apps.datafetch.models import Progress, Record, Run
-from apps.datafetch.services import reading
+from apps.datafetch.services import due
 from apps.events.models import Event
 from tests.datafetch.support import (
     PAGINATIONS,
@@ -46,7 +46,7 @@ def test_the_end_is_as_if_all_had_waited_for_each_other(
 
     def work() -> None:
         while time.monotonic() < ends_at:
-            if not reading.read_some():
+            if not due.read_some():
                 time.sleep(0.005)
 
     def command(chance: random.Random) -> None:
@@ -68,7 +68,7 @@ def test_the_end_is_as_if_all_had_waited_for_each_other(
     concurrently(5, lambda n: work() if n < 2 else command(random.Random(n)))
     someone.post(f"{url}/stop", {})
     let_time_pass()
-    while reading.read_some():
+    while due.read_some():
         let_time_pass()
     someone.patch(url, {"mapping": None, "schema_policy": "evolve"})
     run(someone, stream)

@@ -17,13 +17,13 @@ _PROGRAM = """
 import os, sys, time
 import django
 django.setup()
-from apps.datafetch.services import reading
+from apps.datafetch.services import due
 print("ready", flush=True)
 for line in sys.stdin:
     pid = os.fork()
     if pid == 0:
         while True:
-            if not reading.read_some():
+            if not due.read_some():
                 time.sleep(0.002)
     print(pid, flush=True)
     os.waitpid(pid, 0)

@@ -1,23 +1,16 @@
-"""Reading streams: which is due, and its pages, one after the other."""
+"""Reading a stream: its pages, one after the other."""
 
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
-import structlog
 from blake3 import blake3
-from django.db.models import F, QuerySet
+from django.db.models import F
 from django.db.models.functions import Now
 
-from apps.common.leases import claim
 from apps.common.outgoing.pooled import Answer
-from apps.common.wakeups import wake
 from apps.datafetch import limits
 from apps.datafetch.enums import SchemaPolicy, Trigger
 from apps.datafetch.models import Progress, Run, Stream
@@ -25,21 +18,15 @@ from apps.datafetch.services import budgets, finishing, pages, runs, storing
 from apps.datafetch.services.ahead import Coming, conditions
 from apps.datafetch.services.checkpoints import Checkpoint
 from apps.datafetch.services.intake import columns
-from apps.datafetch.services.remapping import Remapping
 from apps.datafetch.services.schedule import retry_delay
 from apps.datafetch.services.storing import Fetched, HandedOver, Known
-from apps.datafetch.services.turns import Turn, closing, worker_failed
+from apps.datafetch.services.turns import Turn, worker_failed
 from apps.datafetch.sources import asking, pagination
 from apps.datafetch.sources.cursors import greater
 from apps.datafetch.sources.expressions import ExpressionFailed, Steps
 from apps.datafetch.sources.failures import SourceFailed
 from apps.datafetch.sources.pagination import Position
 from apps.datafetch.sources.source import Asked
-
-log = structlog.get_logger(__name__)
-
-_at_work: Counter[UUID] = Counter()
-_at_work_lock = threading.Lock()
 
 
 class NotYet(Exception):
@@ -50,53 +37,7 @@ class NotYet(Exception):
         self.seconds = seconds
 
 
-def read_some() -> bool:
-    """Give one due stream its turn; False when none is due, or the worker is shutting down.
-
-    One account never has all of a process's readers, so that others' streams are read beside its own.
-    """
-    if closing.is_set():
-        return False
-    claimed = claim(_due(), limit=1, lease_seconds=limits.LEASE_SECONDS)
-    for progress in claimed:
-        wake(runs.READ)  # more may be due, and another thread free
-        with _counted(progress.account_id):
-            _take_turn(progress)
-    return bool(claimed)
-
-
-def _due() -> "QuerySet[Progress]":
-    with _at_work_lock:
-        full = [account for account, readers in _at_work.items() if readers >= limits.READERS - 1]
-    return Progress.objects.exclude(account_id__in=full)
-
-
-@contextmanager
-def _counted(account_id: UUID) -> Iterator[None]:
-    with _at_work_lock:
-        _at_work[account_id] += 1
-    try:
-        yield
-    finally:
-        with _at_work_lock:
-            _at_work[account_id] -= 1
-
-
-def _take_turn(progress: Progress) -> None:
-    stream = Stream.objects.get(pk=progress.pk)
-    try:
-        if progress.run_id is None:
-            begun = runs.begin_scheduled(stream, progress)
-            progress.run_id = begun.id if begun else None
-        if progress.run_id is not None:
-            run = Run.objects.get(pk=progress.run_id)
-            kind = Remapping if run.trigger == Trigger.REMAP else _Reading
-            kind(stream, progress, run).take()
-    except runs.LeaseLost:
-        log.warning("stream_lease_lost", stream=str(stream.id))
-
-
-class _Reading(Turn):
+class Reading(Turn):
     """A turn with the remote API."""
 
     def __init__(self, stream: Stream, progress: Progress, run: Run) -> None:
@@ -218,18 +159,24 @@ class _Reading(Turn):
         self._unconfirmed.append(fetched)
         return True
 
-    def _ask_ahead(self, before: Checkpoint, known: Known) -> None:
-        """Ask for the page after one that was known, before that is looked at: most likely it is as it was, and then
-        nothing has to be stored between them. When it is known already what the next one was, that is, and those that
-        wait to be confirmed came within a moment."""
-        is_soon = time.monotonic() < self._stored_at + limits.CONFIRM_SECONDS
-        if not self._window or not is_soon or self.is_late():
-            return
+    def _foreseen(self, before: Checkpoint, known: Known | None) -> tuple[Asked, Known] | None:
+        """The request for the page after one that was known, and what is known of it: most likely the page is as it was,
+        and then nothing has to be stored between them."""
+        if known is None or not self._window:
+            return None
         asked = self._asked_ahead(pages.position_after(known), before.since)
         following = self._window.get(asked.digest) if asked is not None else None
-        if asked is not None and following is not None and self._is_as_read(following):
+        if asked is None or following is None or not self._is_as_read(following):
+            return None
+        return asked, following
+
+    def _ask_ahead(self, asked: Asked, known: Known) -> None:
+        """Ask for that page before the one that has come is looked at, if those that wait to be confirmed came within a
+        moment."""
+        is_soon = time.monotonic() < self._stored_at + limits.CONFIRM_SECONDS
+        if is_soon and not self.is_late():
             with suppress(SourceFailed):  # as will be told when it is asked for in its turn
-                self._coming = Coming.of(asked, following)
+                self._coming = Coming.of(asked, known)
 
     def _asked_ahead(self, at: Position | None, since: Any) -> Asked | None:
         """The request for the page at `at`; None when it cannot be told before the one before it is stored."""
@@ -263,9 +210,10 @@ class _Reading(Turn):
             raise SourceFailed("pagination_loop", detail)
         if known and not self._is_as_read(known):
             known = None
+        foreseen = self._foreseen(before, known)  # while the server is at work
         answer, requests = self._ask(asked, before, known)
-        if known:
-            self._ask_ahead(before, known)
+        if foreseen is not None:
+            self._ask_ahead(*foreseen)
         if answer.status == 304 and known is not None:
             return pages.unchanged(asked, known, requests, answer.received)
         digest = blake3(answer.body).digest(16)

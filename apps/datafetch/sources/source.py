@@ -130,8 +130,10 @@ class Source:
             extra |= pagination.params_of(self.pagination, position)
         bare = _with(url, extra)
         is_home = origin(_parsed(bare)) == self.origin
-        whole = _with(bare, mine) if is_home else bare
-        _parsed(whole)
+        whole = bare
+        if mine and is_home:
+            whole = _with(bare, mine)
+            _parsed(whole)
         return Asked(
             url=whole,
             private=self._private_headers(token) if is_home else {},
