@@ -61,7 +61,7 @@ CASES = (
     Case("dispatching", Needs.DATABASE, "20000", "5000"),
     Case("fairness", Needs.DATABASE, "", None, rounds=1),
     Case("peers", Needs.DATABASE, "2000", None, rounds=1),
-    Case("fetch", Needs.DATABASE, "100000 300000 1", "20000 50000 1"),
+    Case("fetch", Needs.DATABASE, "200000 300000 1", "20000 50000 1"),
     Case("latency", Needs.TRADEPOST, "300", "100"),
     Case("deals", Needs.TRADEPOST, "6", "2"),
     Case("orders", Needs.TRADEPOST, "6", "2"),
