@@ -1,7 +1,7 @@
 """Connections of the blocking client: each to an address that was vetted, kept for the next request to its origin.
 
 They are http.client's own. Its seams are used to connect where the guard lets us, and to read within the bounds of
-whichever exchange is under way (docs/adr/0051).
+whichever exchange is under way (docs/adr/0052).
 """
 
 import io
