@@ -1,8 +1,12 @@
-"""Requests whose frame hides what is in them, refused before anything reads them."""
+"""Requests whose frame hides what is in them, refused before anything reads them; and bodies that nobody
+asked for, read to their end."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.request import UnreadablePostError
 
 from apps.common.api.problems import ProblemResponse, not_found
 
@@ -12,13 +16,24 @@ class FramingMiddleware:
 
     Without `Content-Length` Django sees an empty body, so a chunked one would be overlooked and the
     call carried out as if nothing had been sent.
+
+    A call is often answered before its body is read (no key, no such address), and the body may be still
+    on its way. Granian then ends the connection, on which the client has sent its next call.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self._refusal(request) or self.get_response(request)
+        response = self._refusal(request) or self.get_response(request)
+        if length := request.META.get("CONTENT_LENGTH"):
+            self._read_to_the_end(request, length)
+        return response
+
+    def _read_to_the_end(self, request: HttpRequest, length: str) -> None:
+        if length.isdecimal() and int(length) <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            with suppress(UnreadablePostError):  # the client has gone
+                request.read()
 
     def _refusal(self, request: HttpRequest) -> HttpResponse | None:
         if "HTTP_TRANSFER_ENCODING" in request.META:
