@@ -23,6 +23,8 @@ from apps.webhooks.services import DELIVER
 from apps.webhooks.transport import Keyring, Parcel
 
 FAN_OUT = "webhooks.fan_out"
+# The type of another app, which need not be installed.
+ERASED = "customer.erased"
 
 
 @subscribe("webhooks.fan_out", types=["*"], is_first=True)
@@ -63,11 +65,10 @@ def fan_out(events: Sequence[Event]) -> None:
         wake_on_commit(DELIVER)
 
 
-@subscribe("webhooks.erasure", types=["customer.erased"])
+@subscribe("webhooks.erasure", types=[ERASED])
 def on_customer_erased(events: Sequence[Event]) -> None:
-    """What was told of an erased customer is not to be read in its receivers' answers either. The
-    event's type is another app's; it need not be installed."""
-    erase_answers([event.subject for event in events])
+    """What was told of an erased customer is not to be read in its receivers' answers either."""
+    erase_answers([event.subject for event in events], but=ERASED)
 
 
 def _send(fast: Sequence[Made], events: Mapping[UUID, Event], lease: Lease) -> None:

@@ -1,5 +1,6 @@
 """After an erasure nothing personal is left of a customer, wherever the process was killed meanwhile."""
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,11 +13,13 @@ from apps.crm.models import Contact, Customer, Erasure
 from apps.crm.services import erasing
 from apps.crm.services.erasing import erase_some
 from apps.events.catalogue import event_types
+from apps.events.dispatch import dispatch
 from apps.events.models import Event
+from apps.webhooks.models import Due
 from sandbox.hubspot.settings import Scripted
 from tests.conftest import MakeClient
 from tests.crm.support import Shop, pass_time, step, sync
-from tests.support import Answer, ApiClient, Receiver, everything_stored, run_jobs
+from tests.support import Answer, ApiClient, Received, Receiver, everything_stored, run_jobs
 from tests.support.concurrency import concurrently
 from tests.support.problems import assert_problem
 
@@ -73,6 +76,39 @@ def test_nothing_personal_is_left_in_the_database(shop: Shop, ada: Any, receiver
     stored = everything_stored()
     assert [trace for trace in PERSONAL if trace in stored] == []
     assert shop.hubspot.contact("ada@example.com") is not None  # nobody asked for that
+
+
+def test_what_a_receiver_says_after_the_erasure_is_not_kept(shop: Shop, receiver: Receiver) -> None:
+    """It was told before, and answers with what it was told."""
+    has_come, may_answer = threading.Event(), threading.Event()
+
+    def echo(request: Received) -> Answer:
+        has_come.set()
+        assert may_answer.wait(30)
+        return Answer(200, request.body)
+
+    receiver.answer("/echo", echo, Answer(200, b"thank you"))
+    endpoint = {"url": receiver.url("/echo"), "event_types": ["customer.*"]}
+    assert shop.client.post("/api/v1/webhook-endpoints", endpoint).status_code == 201
+    ada = shop.add("ada@example.com", first_name="Augusta")
+    dispatch()
+    assert has_come.wait(30)
+
+    erase(shop, ada)
+    dispatch()
+    may_answer.set()
+    erase_all()
+    run_jobs()
+    stored = everything_stored()
+    assert [trace for trace in PERSONAL if trace in stored] == []
+
+    Due.objects.update(due_at=Now() - timedelta(minutes=1))  # its lease is over
+    run_jobs()
+    created, erased, again = (one.json() for one in receiver.wait_for(3, path="/echo"))
+    assert created["data"]["object"]["email"] == "ada@example.com"
+    assert (erased["type"], again["id"]) == ("customer.erased", created["id"])
+    assert again["data"]["object"]["email"] is None
+    assert not Due.objects.exists()
 
 
 def test_an_erased_customer_is_not_there(shop: Shop, ada: Any) -> None:
