@@ -27,6 +27,18 @@ def test_every_post_refuses_a_member_that_it_does_not_know(
     assert codes["/surely_unknown"] == "unknown_field"
 
 
+def test_every_post_refuses_a_used_key_whatever_else_is_wrong(household: Household) -> None:
+    IdempotencyKey.objects.create(
+        account_id=household.client.account.id, key="used", fingerprint="", status=200, body=b"{}"
+    )
+    for each in POSTS:
+        url = each.url(household.ids)
+
+        answer = household.client.post(url, {"surely_unknown": 1}, idempotency_key="used")
+
+        assert_problem(answer, 422, "idempotency_key_reused")
+
+
 def test_every_post_answers_a_retry_as_it_did_the_first_time(household: Household) -> None:
     """With the documented bodies, where they suit; a refusal is given again, and not stored."""
     succeeded = set()

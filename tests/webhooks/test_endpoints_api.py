@@ -123,6 +123,21 @@ def test_what_is_wrong_is_pointed_at(
     assert not Endpoint.objects.exists()
 
 
+def test_a_retry_is_answered_also_when_the_address_is_no_good_any_more(
+    api: MakeClient, settings: Any
+) -> None:
+    client = api("webhooks:write")
+    asked = {"url": "http://127.0.0.1:8000/", "event_types": ["*"]}
+    first = client.post(URL, asked, idempotency_key="once")
+    settings.OUTGOING_ALLOWED_NETWORKS = []
+
+    again = client.post(URL, asked, idempotency_key="once")
+
+    assert (again.status_code, again.json()) == (201, {**first.json(), "secret": None})
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert client.post(URL, asked, idempotency_key="other").status_code == 400
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from django.db import transaction
 from django.http import HttpResponse
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from apps.common.api.responses import Json
@@ -57,6 +58,25 @@ def idempotent(handler: Handler) -> Handler:
         return _answer_once(view, asked, lambda: handler(view, request, *args, **kwargs))
 
     post.is_idempotent = True  # type: ignore[attr-defined]  # tests walk every POST for it
+    return post
+
+
+def answered_first(handler: Handler) -> Handler:
+    """Decorates a `post` that looks at what is sent before it looks for its key's answer, which then goes
+    before a refusal: what was right at first may not be any more (an auction that has ended meanwhile, a
+    name that lost its address)."""
+
+    @functools.wraps(handler)
+    def post(view: Any, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return handler(view, request, *args, **kwargs)
+        except (Invalid, ValidationError):
+            asked = retryable(view, request)
+            stored = stored_answer(asked) if asked else None
+            if asked is None or stored is None:
+                raise
+            return replay(stored, asked)
+
     return post
 
 

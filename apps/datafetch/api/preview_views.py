@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from apps.common.api.idempotency import answer_row, replay, retryable
+from apps.common.api.idempotency import answer_row, answered_first, replay, retryable
 from apps.common.api.openapi import refusal
 from apps.common.api.responses import Json
 from apps.common.api.serializers import parse_body
@@ -75,6 +75,7 @@ class PreviewView(ApiView):
         examples=[_NEW, _CHANGED, _TOO_SOON, _TOO_MANY],
         responses={200: PREVIEW},
     )
+    @answered_first
     def post(self, request: Request) -> HttpResponse:
         asked = retryable(self, request)
         body = parse_body(PreviewInput, request)

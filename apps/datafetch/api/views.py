@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from apps.common.api.conditional import etag, if_match, not_modified
-from apps.common.api.idempotency import idempotent
+from apps.common.api.idempotency import answered_first, idempotent
 from apps.common.api.openapi import refusal
 from apps.common.api.pagination import PageQuery, keyset_page
 from apps.common.api.responses import Json, NoContent
@@ -148,6 +148,7 @@ class StreamsView(ApiView):
         examples=[_SIMPLE, _INCREMENTAL, _TOO_MANY],
         responses={201: STREAM},
     )
+    @answered_first
     @vetting_urls
     @idempotent
     def post(self, request: Request) -> HttpResponse:

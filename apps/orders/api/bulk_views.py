@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from apps.common.api.idempotency import answer_row, replay, retryable
+from apps.common.api.idempotency import answer_row, answered_first, replay, retryable
 from apps.common.api.problems import PROBLEM, exception_handler
 from apps.common.api.responses import Json
 from apps.common.api.serializers import parse_body
@@ -90,6 +90,7 @@ class BulkOrdersView(ApiView):
         responses={200: BULK},
         examples=[_TWO],
     )
+    @answered_first
     def post(self, request: Request) -> HttpResponse:
         asked = retryable(self, request)
         outcomes = parse_body(BulkInput, request)["orders"]

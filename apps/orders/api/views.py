@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from apps.common import clock
 from apps.common.actor import ActorKind
 from apps.common.api.conditional import etag, if_match, not_modified
-from apps.common.api.idempotency import answer_row, replay, retryable
+from apps.common.api.idempotency import answer_row, answered_first, replay, retryable
 from apps.common.api.openapi import refusal
 from apps.common.api.pagination import PageQuery, keyset_page
 from apps.common.api.responses import Json, NoContent
@@ -133,6 +133,7 @@ class OrdersView(ApiView):
         responses={201: ORDER},
         examples=[_MUGS, _MUG_AND_TEA, _SHORTAGE, _TAKEN],
     )
+    @answered_first
     def post(self, request: Request) -> HttpResponse:
         asked = retryable(self, request)
         body = parse_body(OrderInput, request)

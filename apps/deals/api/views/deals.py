@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from apps.common.api.conditional import etag, if_match, not_modified
-from apps.common.api.idempotency import answer_row, replay, retryable
+from apps.common.api.idempotency import answer_row, answered_first, replay, retryable
 from apps.common.api.openapi import refusal
 from apps.common.api.pagination import keyset_page
 from apps.common.api.responses import Json, NoContent
@@ -115,6 +115,7 @@ class DealsView(ApiView):
         examples=[_CHAIRS, _AUCTIONED],
         responses={201: DEAL},
     )
+    @answered_first
     def post(self, request: Request) -> HttpResponse:
         asked = retryable(self, request)
         terms = plain_deal(request.data) or parse_body(DealInput, request)

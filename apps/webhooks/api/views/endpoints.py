@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from apps.common.api.conditional import etag, if_match, not_modified
-from apps.common.api.idempotency import idempotent
+from apps.common.api.idempotency import answered_first, idempotent
 from apps.common.api.openapi import refusal
 from apps.common.api.pagination import PageQuery, keyset_page
 from apps.common.api.responses import Json, NoContent
@@ -163,6 +163,7 @@ class EndpointsView(ApiView):
         examples=[_HERE, _FULL],
         responses={201: ENDPOINT_WITH_SECRET},
     )
+    @answered_first
     @vetting_url
     @idempotent
     def post(self, request: Request) -> HttpResponse:
