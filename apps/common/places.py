@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from uuid import UUID
 
 
+class NoPlaceLeftError(Exception):
+    """All that there are, or that the account may have, are taken."""
+
+
 class Places:
     """How many of each account are taken, of `most` in all and `most_of_account` of one."""
 
@@ -17,20 +21,23 @@ class Places:
         self._taken: Counter[UUID] = Counter()
 
     def are_left(self, account_id: UUID) -> bool:
-        """Whether one more of the account may come."""
+        """Whether one more of the account may come, were it to come at once."""
         with self._lock:
-            mine, all_of_them = self._taken[account_id], self._taken.total()
-        return mine < self.most_of_account and all_of_them < self.most
+            return self._are_left(account_id)
 
     @contextmanager
     def taken(self, account_id: UUID) -> Iterator[None]:
-        """Take one while the block runs."""
-        self._count(account_id, 1)
+        """Take one while the block runs; NoPlaceLeftError when none is left."""
+        with self._lock:
+            if not self._are_left(account_id):
+                raise NoPlaceLeftError
+            self._taken[account_id] += 1
         try:
             yield
         finally:
-            self._count(account_id, -1)
+            with self._lock:
+                self._taken[account_id] -= 1
 
-    def _count(self, account_id: UUID, change: int) -> None:
-        with self._lock:
-            self._taken[account_id] += change
+    def _are_left(self, account_id: UUID) -> bool:
+        mine, all_of_them = self._taken[account_id], self._taken.total()
+        return mine < self.most_of_account and all_of_them < self.most

@@ -10,7 +10,7 @@ from django.db import close_old_connections
 from rest_framework.renderers import BaseRenderer
 
 from apps.common.errors import Unavailable
-from apps.common.places import Places
+from apps.common.places import NoPlaceLeftError, Places
 
 # A stream keeps a thread of the web process for as long as its reader takes: never all of them.
 MAX_STREAMS = 4
@@ -48,16 +48,29 @@ class Streams:
         self._places = Places(MAX_STREAMS, MAX_STREAMS_OF_ACCOUNT)
 
     def require_room(self, account_id: UUID) -> None:
-        """Raise TooManyExports when this account, or all together, have as many as they may."""
+        """Raise TooManyExports when this account, or all together, have as many as they may: `send` would."""
         if not self._places.are_left(account_id):
-            raise TooManyExports("Wait until another export has ended.", retry_after=10)
+            raise _too_many()
 
     def send(self, account_id: UUID, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """`chunks`, counted from the first one until the last is taken or the client goes away."""
+        """`chunks`, counted from now on until the last is taken or the client goes away; raises TooManyExports."""
+        sending = self._sending(account_id, chunks)
+        try:
+            next(sending)  # begun, so that it gives its place back even if nobody takes a chunk
+        except NoPlaceLeftError as error:
+            raise _too_many() from error
+        return sending
+
+    def _sending(self, account_id: UUID, chunks: Iterator[bytes]) -> Iterator[bytes]:
         with self._places.taken(account_id):
+            yield b""
             for chunk in chunks:
                 close_old_connections()  # back to the pool, while the client takes its time
                 yield chunk
+
+
+def _too_many() -> TooManyExports:
+    return TooManyExports("Wait until another export has ended.", retry_after=10)
 
 
 streams = Streams()

@@ -13,7 +13,7 @@ from apps.common.outgoing import guard
 from apps.common.outgoing.bounds import Limits, TooLarge
 from apps.common.outgoing.connections import origin
 from apps.common.outgoing.pooled import Answer
-from apps.common.places import Places
+from apps.common.places import NoPlaceLeftError, Places
 from apps.datafetch import limits
 from apps.datafetch.enums import Change, SchemaPolicy
 from apps.datafetch.errors import PreviewTooSoon, TooManyPreviews
@@ -90,12 +90,13 @@ def preview(stream: Stream, *, most: int) -> Preview:
     Asks the network for some seconds, so it is called outside any transaction. What goes wrong at the
     other side is told in the answer; raises PreviewTooSoon and TooManyPreviews.
     """
-    if not _places.are_left(stream.account_id):
-        raise TooManyPreviews("Wait until another preview has ended.", retry_after=5)
-    with _places.taken(stream.account_id):
-        source = source_of(stream)
-        _reserve(stream, source)
-        return _Look(stream, source, most).taken()
+    try:
+        with _places.taken(stream.account_id):
+            source = source_of(stream)
+            _reserve(stream, source)
+            return _Look(stream, source, most).taken()
+    except NoPlaceLeftError as error:
+        raise TooManyPreviews("Wait until another preview has ended.", retry_after=5) from error
 
 
 def _reserve(stream: Stream, source: Source) -> None:
