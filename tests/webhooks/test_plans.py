@@ -11,8 +11,10 @@ from django.db.models.functions import Now
 
 from apps.common.ids import uuid7
 from apps.events.dispatch import stamp
+from apps.webhooks.claims import Turns, claim
+from apps.webhooks.enums import Lane
 from apps.webhooks.fanout import make_deliveries
-from apps.webhooks.limits import ENDPOINT_CAP, FAST_ENDPOINTS
+from apps.webhooks.limits import ENDPOINT_CAP, FAST_ENDPOINTS, HAND
 from apps.webhooks.models import Attempt, Delivery, Due
 from apps.webhooks.outcomes import record
 from apps.webhooks.preparing import prepare
@@ -28,6 +30,10 @@ EVENTS, OTHERS = 20, 3000
 _READ = """
 SELECT seq_tup_read, COALESCE(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables
  WHERE relname = 'webhooks_due'
+"""
+
+_SCANS = """
+SELECT idx_scan + seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'webhooks_due'
 """
 
 
@@ -92,3 +98,17 @@ def test_plans_made_while_nothing_is_owed_do_for_thousands(
     assert Attempt.objects.count() == 2 * EVENTS
     assert [whole for whole, _ in reads] == [0, 0, 0]
     assert max(by_index for _, by_index in reads) < EVENTS * ENDPOINT_CAP
+
+
+def test_longer_hands_are_not_looked_for_where_nothing_is_ready() -> None:
+    """In three lanes, with hands for as many endpoints as answer well."""
+    hands = {uuid7(): HAND for _ in range(OTHERS // 10)}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")  # what was read before is not counted
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        claim(turns=Turns(), room=[HAND] * len(Lane), lease_id=uuid7(), holder="me", hands=hands)
+        cursor.execute(_SCANS)
+        (scans,) = cursor.fetchone()
+
+    assert scans < len(hands) / 10
