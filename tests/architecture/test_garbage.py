@@ -99,3 +99,4 @@ def _assert_good(answer: Any, what: str) -> None:
     assert answer.status_code < 500, what
     if answer.status_code >= 400:
         assert_problem(answer, answer.status_code)
+    answer.close()  # as every server does: an export keeps its place until then
