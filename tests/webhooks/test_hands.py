@@ -15,7 +15,7 @@ from apps.webhooks.delivering import delivering
 from apps.webhooks.enums import Lane
 from apps.webhooks.limits import CLAIM_BATCH, ENDPOINT_CAP, HAND, HAND_SECONDS
 from apps.webhooks.lines import Line, Lines
-from apps.webhooks.models import Attempt, Delivery, Due, Pace
+from apps.webhooks.models import Attempt, Delivery, Due, Endpoint, Pace
 from apps.webhooks.pace import MIN_FAILURES
 from tests.support import Answer, Received, Receiver, concurrently
 from tests.webhooks.conftest import MakeEndpoint, PublishEvent
@@ -189,18 +189,29 @@ def test_a_long_line_is_sent_five_at_a_time(
     assert Delivery.objects.filter(status="delivered").count() == 200
 
 
+def send_by_one_hand(
+    count: int,
+    endpoint: Endpoint,
+    publish: PublishEvent,
+    send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Send the endpoint so many new events, all of them claimed at once."""
+    for _ in range(count):
+        publish(endpoint.account)
+    dispatch_slowly()
+    with monkeypatch.context() as patched:
+        patched.setattr("apps.webhooks.lines.Lines.hands", {endpoint.id: count})
+        send()
+
+
 def test_what_is_in_line_behind_a_failure_is_given_back_untried(
     make_endpoint: MakeEndpoint, publish_event: PublishEvent, receiver: Receiver, send: Send,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     endpoint = make_endpoint(receiver.url())
     receiver.answer("/", Answer(500))
-    for _ in range(60):
-        publish_event(endpoint.account)
-    dispatch_slowly()
-    with monkeypatch.context() as patched:
-        patched.setattr("apps.webhooks.lines.Lines.hands", {endpoint.id: 60})
-        send()
+    send_by_one_hand(60, endpoint, publish_event, send, monkeypatch)
     assert Attempt.objects.count() == ENDPOINT_CAP
 
     delivering.deliver()  # as it is woken to do
@@ -219,12 +230,7 @@ def test_what_is_in_line_behind_an_answer_that_asks_for_a_pause_is_given_back_un
 ) -> None:  # fmt: skip
     endpoint = make_endpoint(receiver.url())
     receiver.answer("/", Answer(200, headers={"Webhook-Delivery": "pause=3600"}))
-    for _ in range(60):
-        publish_event(endpoint.account)
-    dispatch_slowly()
-    with monkeypatch.context() as patched:
-        patched.setattr("apps.webhooks.lines.Lines.hands", {endpoint.id: 60})
-        send()
+    send_by_one_hand(60, endpoint, publish_event, send, monkeypatch)
 
     delivering.deliver()  # as it is woken to do
 
